@@ -1,0 +1,60 @@
+"""Notations: one module each, found by being here.
+
+A module defines ``NAMES`` (what ``--as`` takes), ``detect(source) -> name or None`` (by content, looking at little of it) and
+``read(source, name, scope) -> Reading``. It has a grammar of the same name in grammar/.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from importlib import import_module
+from pathlib import PurePosixPath
+from pkgutil import iter_modules
+from typing import Protocol, cast
+
+from markreg.model import HOST, Reading, Scope
+from markreg.source import Source
+
+_NETNS = re.compile(r"\.netns-([^/]+?)(?:\.\w+)?$")
+
+
+class Format(Protocol):
+    """What a module of this package offers."""
+
+    NAMES: tuple[str, ...]
+
+    def detect(self, source: Source) -> str | None:
+        """The name under which this module would read the source, or None."""
+        ...
+
+    def read(self, source: Source, name: str, scope: Scope) -> Reading:
+        """Everything the source says; never raises on content."""
+        ...
+
+
+@cache
+def formats() -> tuple[Format, ...]:
+    """Every notation, by module name."""
+    return tuple(cast(Format, import_module(f"{__name__}.{m.name}")) for m in iter_modules(__path__) if not m.name.startswith("_"))
+
+
+def by_name(name: str) -> Format | None:
+    """The module that reads the notation ``name``."""
+    return next((f for f in formats() if name in f.NAMES), None)
+
+
+def detect(source: Source) -> tuple[Format, str] | None:
+    """The notation of a source by its content."""
+    for candidate in formats():
+        if name := candidate.detect(source):
+            return candidate, name
+    return None
+
+
+def scope_of(path: str) -> Scope:
+    """What a file's name says of its scope: ``NAME.netns-<ns>.txt`` is that namespace, ``ip6…`` or ``ip-6…`` is IPv6."""
+    name = PurePosixPath(path).name
+    netns = match[1] if (match := _NETNS.search(name)) else HOST
+    family = "ip6" if re.match(r"ip-?6", name) else "inet"
+    return Scope(netns, family)

@@ -1,0 +1,278 @@
+"""What markreg knows of a node: plain frozen values that every format yields and every check reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from markreg.transfer import Predicate, Word
+
+Access = Literal["read", "write", "copy"]
+Severity = Literal["error", "warning", "note"]
+Confidence = Literal["high", "medium", "low"]
+Basis = Literal["observed", "claimed", "manifest", "registry"]
+HOST = "host"
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A word that is shared: its ``width`` in bits and what carries it (packet, connection, pipeline, export)."""
+
+    name: str
+    width: int
+    carrier: str
+
+
+SKB_MARK = Field("skb_mark", 32, "packet")
+CT_MARK = Field("ct_mark", 32, "connection")
+CT_LABEL = Field("ct_label", 128, "connection")
+FIELDS = {f.name: f for f in (SKB_MARK, CT_MARK, CT_LABEL)}
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Scope:
+    """Where bits are the same bits: network namespace, address family (``ip``, ``ip6``; ``inet``: both), conntrack zone if known."""
+
+    netns: str = HOST
+    family: str = "inet"
+    zone: str | None = None
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Hook:
+    """A netfilter hook and the priority at which a place is run there."""
+
+    hook: str
+    priority: int
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a statement acts. ``kind`` as in the JSON contract; ``text`` is what reports print."""
+
+    kind: str
+    text: str
+    family: str = "inet"
+    backend: str = ""
+    table: str = ""
+    chain: str = ""
+    hooks: tuple[Hook, ...] = ()
+    priority: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """One statement, or a group of equal ones at one place, that reads or writes a field.
+
+    ``mask``: the bits examined (read) or whose value can change (write). A write has an ``effect``, a read a ``predicate``
+    (None: the bits steer something that is no comparison). ``lines`` are 1-based line numbers in ``path``; ``clause`` is the
+    text in those lines that says it. ``statement`` is the rule's text without what differs between equal statements.
+    ``possible``: the statement may also do nothing to the field (a queue's verdict). ``target``: where the rule jumps.
+    """
+
+    field: str
+    access: Access
+    mask: int
+    place: Place
+    scope: Scope
+    path: str
+    lines: tuple[int, ...]
+    clause: str
+    effect: Word | None = None
+    predicate: Predicate | None = None
+    values: tuple[tuple[int, int], ...] = ()
+    statement: str = ""
+    comment: str = ""
+    target: str = ""
+    basis: Basis = "observed"
+    possible: bool = False
+
+    @property
+    def value(self) -> int | None:
+        """The bits a write sets where it is one constant, the value a read compares with; None otherwise."""
+        if self.predicate:
+            return self.predicate.value
+        if self.effect and not self.values:
+            changed = self.effect.only(self.mask)
+            if not (changed.copied() | changed.other | changed.zero & changed.one):
+                return changed.one
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One rule of a chain that moves control: at ``line`` to the user chain ``target`` by ``jump`` or ``goto``."""
+
+    line: int
+    verb: Literal["jump", "goto"]
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """A chain of rules. ``hooks`` is empty unless it is a base chain; ``steps`` are its jumps to other chains, in order."""
+
+    name: str
+    policy: str = ""
+    hooks: tuple[Hook, ...] = ()
+    steps: tuple[Step, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table with its chains by name. ``backend`` keeps tables of equal names apart (legacy, nft)."""
+
+    family: str
+    backend: str
+    name: str
+    chains: dict[str, Chain]
+    path: str
+    netns: str = HOST
+
+
+@dataclass(frozen=True, slots=True)
+class Opaque:
+    """Statements that mention a mark and were not understood (MK901), with the reason."""
+
+    path: str
+    lines: tuple[int, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why an input is broken (MK902): truncated, corrupt, or not what it was said to be."""
+
+    path: str
+    line: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A policy routing rule or an xfrm policy or state: what it selects by mark (``use``, None if by none) and what it does.
+
+    ``action``: ``lookup``, ``unreachable``, ``goto`` …; ``table`` the routing table as printed; ``selectors`` the rest of the
+    selector, normalised. ``priority`` as ``ip rule`` or ``ip xfrm policy`` prints it.
+    """
+
+    kind: Literal["rule", "xfrm"]
+    scope: Scope
+    path: str
+    line: int
+    priority: int
+    action: str
+    table: str = ""
+    selectors: str = ""
+    use: Use | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """All that a format made of one input."""
+
+    path: str
+    format: str
+    scope: Scope
+    uses: tuple[Use, ...] = ()
+    tables: tuple[Table, ...] = ()
+    rules: tuple[Rule, ...] = ()
+    opaque: tuple[Opaque, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    statements: int = 0
+    mark_statements: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Owned:
+    """A use with its owner: a component's slug or ``unattributed:<place>``, and what says so.
+
+    ``reservation`` is the registry path (``calico/scratch0``) where one is known. ``id`` is ``u1``, ``u2``, … in report order.
+    """
+
+    id: str
+    use: Use
+    owner: str
+    reservation: str | None = None
+    attributed_by: str = ""
+    confidence: Confidence = "high"
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """A component that was recognised on the node, by what evidence; ``layout`` names the releases whose bits fit."""
+
+    name: str
+    confidence: Confidence
+    evidence: tuple[str, ...]
+    layout: str | None = None
+    release: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One input that was read: how many statements it held, how many of them concern marks, how many were not understood."""
+
+    path: str
+    format: str
+    scope: Scope
+    statements: int
+    mark_statements: int
+    not_understood: int
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """Everything known about one machine. ``skipped`` counts files of a directory that no format recognised."""
+
+    inputs: tuple[Input, ...]
+    components: tuple[Component, ...]
+    uses: tuple[Owned, ...]
+    tables: tuple[Table, ...] = ()
+    rules: tuple[Rule, ...] = ()
+    opaque: tuple[Opaque, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    skipped: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """One line of a finding: what part it plays (writer, reader, victim, carrier) and where it stands."""
+
+    role: str
+    owner: str
+    place: str
+    path: str
+    line: int
+    column: int
+    end_column: int
+    text: str
+    use: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One fault, as every report prints it. ``mask`` is the contested bits of ``field``; ``owners`` writer first."""
+
+    code: str
+    severity: Severity
+    message: str
+    field: str = ""
+    mask: int = 0
+    owners: tuple[str, ...] = ()
+    locations: tuple[Location, ...] = ()
+    help: str = ""
+    occurrences: int = 1
+    path: tuple[dict[str, object], ...] = field(default=())
+    fingerprint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """A node with its findings, and which registry they were held against."""
+
+    node: Node
+    findings: tuple[Finding, ...]
+    complete: bool
+    registry_path: str
+    registry_sha256: str
