@@ -263,7 +263,7 @@ class Finding:
     locations: tuple[Location, ...] = ()
     help: str = ""
     occurrences: int = 1
-    path: tuple[dict[str, object], ...] = field(default=())
+    path: tuple[dict[str, object], ...] = ()
     fingerprint: str = ""
 
 
