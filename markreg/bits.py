@@ -11,12 +11,17 @@ from collections.abc import Iterator
 
 _INT = re.compile(r"0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*")
 _SHIFT = re.compile(r"(\w+)\s*<<\s*(\w+)")
-_RANGE = re.compile(r"(\d+)\s*(?:-|\.\.|:)\s*(\d+)")
-_FIELD = re.compile(r"([A-Za-z_][\w.]*?)\s*(?::\s*(.+)|\[\s*(.*?)\s*\])?", re.DOTALL)
+_RANGE = re.compile(r"([0-9]{1,9})\s*(?:-|\.\.|:)\s*([0-9]{1,9})")
+_FIELD = re.compile(r"([A-Za-z_][\w.]*+)\s*+(?::(.+)|\[(.*)\])?", re.DOTALL)
+_LONGEST = 200
 
 
 class BitsError(ValueError):
     """A text that is no number, mask or bit range, or one that does not fit the field. The message is for users."""
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= _LONGEST else text[:_LONGEST] + "…")
 
 
 def full(width: int) -> int:
@@ -27,8 +32,8 @@ def full(width: int) -> int:
 def parse_int(text: str) -> int:
     """A number as C's strtoul(…, 0) reads it, which is what iptables, ip and tc use: 0x hexadecimal, 0 octal, else decimal."""
     text = text.strip()
-    if not _INT.fullmatch(text):
-        raise BitsError(f"not a number: {text!r}")
+    if len(text) > _LONGEST or not _INT.fullmatch(text):
+        raise BitsError(f"not a number: {_shown(text)}")
     if text[:2] in ("0x", "0X"):
         return int(text, 16)
     return int(text, 8) if text[0] == "0" else int(text)
@@ -73,10 +78,10 @@ def parse_bits(text: str, width: int) -> int:
             bits = parse_int(part)
         elif part.isascii() and part.isdigit():
             if len(part) > 9 or int(part) >= width:
-                raise BitsError(f"bit {part} is outside a field of {width} bits")
+                raise BitsError(f"bit {part[:_LONGEST]} is outside a field of {width} bits")
             bits = 1 << int(part)
         else:
-            raise BitsError(f"not a bit, range or mask: {part!r}")
+            raise BitsError(f"not a bit, range or mask: {_shown(part)}")
         if bits > full(width):
             raise BitsError(f"{part} does not fit into {width} bits")
         mask |= bits
@@ -87,8 +92,9 @@ def split_field(text: str) -> tuple[str, str | None]:
     """``skb_mark:18``, ``ct_label[96..127]`` or ``ct_mark`` as (field name, bit set text or None)."""
     match = _FIELD.fullmatch(text.strip())
     if not match:
-        raise BitsError(f"not a field: {text!r}")
-    return match[1], match[2] if match[2] is not None else match[3]
+        raise BitsError(f"not a field: {_shown(text)}")
+    bits = match[2] if match[2] is not None else match[3]
+    return match[1], None if bits is None else bits.strip()
 
 
 def runs(mask: int) -> Iterator[tuple[int, int]]:

@@ -68,6 +68,7 @@ class Use:
     (None: the bits steer something that is no comparison). ``lines`` are 1-based line numbers in ``path``; ``clause`` is the
     text in those lines that says it. ``statement`` is the rule's text without what differs between equal statements.
     ``possible``: the statement may also do nothing to the field (a queue's verdict). ``target``: where the rule jumps.
+    ``set_name``: the ipset whose elements say what the rule does.
     """
 
     field: str
@@ -86,6 +87,7 @@ class Use:
     target: str = ""
     basis: Basis = "observed"
     possible: bool = False
+    set_name: str = ""
 
     @property
     def value(self) -> int | None:
@@ -100,34 +102,30 @@ class Use:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """One rule of a chain that moves control: at ``line`` to the user chain ``target`` by ``jump`` or ``goto``."""
-
-    line: int
-    verb: Literal["jump", "goto"]
-    target: str
-
-
-@dataclass(frozen=True, slots=True)
 class Chain:
-    """A chain of rules. ``hooks`` is empty unless it is a base chain; ``steps`` are its jumps to other chains, in order."""
+    """A chain of rules. ``hooks`` is empty unless it is a base chain; ``policy`` as printed."""
 
-    name: str
+    name: str = ""
     policy: str = ""
     hooks: tuple[Hook, ...] = ()
-    steps: tuple[Step, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table with its chains by name. ``backend`` keeps tables of equal names apart (legacy, nft)."""
+    """A table: its chains by name, and how control moves between them.
+
+    ``steps``: for each chain its jumps to other chains as (line, target), in the order of the rules; ``gotos`` are the lines of
+    those that do not come back. ``backend`` keeps tables of equal names apart (legacy, nft). Large tables share Chain objects.
+    """
 
     family: str
     backend: str
     name: str
-    chains: dict[str, Chain]
     path: str
-    netns: str = HOST
+    netns: str
+    chains: dict[str, Chain]
+    steps: dict[str, list[tuple[int, str]]]
+    gotos: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +166,23 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
+class MarkSet:
+    """An ipset with marks: what ``--map-set … --map-mark`` writes and what a match of ``hash:ip,mark`` compares with.
+
+    ``type`` is empty where only elements were seen. ``markmask``: the bits that a ``hash:ip,mark`` set examines (0 for other
+    types). ``marks``: the distinct ``(value, mask)`` of its elements, ascending, as printed: ``skbmark`` pairs of a set with
+    skbinfo, else the marks of elements under ``markmask``. ``complete`` is False where there are more than fit.
+    """
+
+    name: str
+    family: str
+    type: str
+    markmask: int = 0
+    marks: tuple[tuple[int, int], ...] = ()
+    complete: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
     """All that a format made of one input."""
 
@@ -181,6 +196,7 @@ class Reading:
     problems: tuple[Problem, ...] = ()
     statements: int = 0
     mark_statements: int = 0
+    sets: tuple[MarkSet, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,7 +268,10 @@ class Location:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One fault, as every report prints it. ``mask`` is the contested bits of ``field``; ``owners`` writer first."""
+    """One fault, as every report prints it. ``mask`` is the contested bits of ``field``; ``owners`` writer first.
+
+    ``related``: fingerprints of findings about the same statements.
+    """
 
     code: str
     severity: Severity
@@ -265,6 +284,7 @@ class Finding:
     occurrences: int = 1
     path: tuple[dict[str, object], ...] = ()
     fingerprint: str = ""
+    related: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

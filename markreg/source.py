@@ -6,8 +6,9 @@ import re
 from array import array
 from dataclasses import dataclass, field
 
-_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
-_BOMS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
+_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*+)("?)', re.DOTALL)
+_UTF8_BOM = b"\xef\xbb\xbf"
+_UTF16 = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
 
 
 @dataclass(slots=True)
@@ -17,12 +18,14 @@ class Source:
     path: str
     data: bytes
     _starts: array[int] = field(default_factory=lambda: array("q"), repr=False)
+    # Number, text and blanked text of the line last asked for: a dump in JSON is one line of megabytes.
+    _last: tuple[int, str, str] = field(default=(0, "", ""), repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        for bom, encoding in _BOMS:
-            if self.data.startswith(bom):
-                text = self.data[len(bom) :].decode(encoding, "replace")
-                self.data = text.encode()
+        if self.data.startswith(_UTF8_BOM):
+            self.data = self.data[len(_UTF8_BOM) :]
+        elif encoding := _UTF16.get(self.data[:2]):
+            self.data = self.data[2:].decode(encoding, "replace").encode()
 
     def text(self) -> str:
         """The whole input as text."""
@@ -40,8 +43,11 @@ class Source:
 
     def locate(self, number: int, clause: str) -> tuple[int, int]:
         """First and one-past-last column (from 1) of ``clause`` in a line, not inside quotes; the whole line if it is not there."""
-        line = self.line(number)
-        start = blank_quoted(line).find(clause) if clause else -1
+        if self._last[0] != number:
+            line = self.line(number)
+            self._last = (number, line, blank_quoted(line))
+        _, line, blanked = self._last
+        start = blanked.find(clause) if clause else -1
         if start < 0 and clause:
             start = line.find(clause)
         if start < 0:
@@ -55,5 +61,5 @@ def decode(data: bytes) -> str:
 
 
 def blank_quoted(line: str) -> str:
-    """A line of the same length in which quoted strings hold nothing."""
-    return _QUOTED.sub(lambda m: '"' + "\0" * (len(m[0]) - 2) + '"', line) if '"' in line else line
+    """A line of the same length in which quoted strings hold nothing; a quote that nobody closes is no string."""
+    return _QUOTED.sub(lambda m: '"' + "\0" * len(m[1]) + '"' if m[2] else m[0], line) if '"' in line else line

@@ -1,0 +1,95 @@
+"""markreg beside `iptables-legacy-restore --test` on one and the same dump, and its growth with the size. Prints, judges nothing.
+
+python -m bench.run [--services N] [--times N] [--lines N …]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from bench.kubeproxy import LINES_OF_A_SERVICE
+from bench.measure import Cost, best
+
+MB = 1_000_000
+MARKREG = Path(sys.executable).with_name("markreg")
+
+
+def write(path: Path, services: int) -> None:
+    """Makes a dump, in a process of its own: this one must stay small (see measure)."""
+    subprocess.run([sys.executable, "-m", "bench.kubeproxy", str(services), path], check=True)
+
+
+def allowed(size: int) -> int:
+    """The memory that an audit of a file of ``size`` bytes should not exceed."""
+    return 3 * size + 60 * MB
+
+
+def audit(path: Path, times: int) -> Cost:
+    """A whole audit of one file."""
+    return best([MARKREG, "audit", path, "--format", "json", "--exit-zero"], times=times)
+
+
+def restore(path: Path, times: int) -> Cost | None:
+    """The peer on the same file, in a network namespace of its own; None where that is not possible here."""
+    if not (shutil.which("iptables-legacy-restore") and shutil.which("unshare")):
+        return None
+    alone = ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "--map-root-user", "--net"]
+    cost = best([*alone, "iptables-legacy-restore", "--test"], stdin=path, times=times)
+    return cost if cost.status == 0 else None
+
+
+def told(status: int) -> str:
+    """A word where the command failed, so that nobody believes its time."""
+    return f"  failed: exit {status}" if status else ""
+
+
+def beside(folder: Path, services: int, times: int) -> None:
+    """The comparison."""
+    path = folder / "iptables-save.txt"
+    write(path, services)
+    size = path.stat().st_size
+    mine, theirs = audit(path, times), restore(path, times)
+    print(f"{services:,} services, {size / MB:.1f} MB, best of {times}:\n")
+    print(f"  {'':34} {'seconds':>8} {'peak MB':>8}   3 x file + 60")
+    print(f"  {'markreg audit --format json':34} {mine.seconds:8.2f} {mine.peak / MB:8.0f} {allowed(size) / MB:15.0f}{told(mine.status)}")
+    if theirs:
+        print(f"  {'iptables-legacy-restore --test':34} {theirs.seconds:8.2f} {theirs.peak / MB:8.0f}")
+        print(f"  {'ratio':34} {mine.seconds / theirs.seconds:8.2f}")
+    else:
+        print("  iptables-legacy-restore does not run here")
+
+
+def growth(folder: Path, lines: list[int], times: int) -> None:
+    """Time and memory by size: linear if the time for a line stays."""
+    path = folder / "iptables-save.txt"
+    print(f"\n  {'lines':>9} {'MB':>6} {'seconds':>8} {'µs a line':>9} {'peak MB':>8} {'3 x file + 60':>13}")
+    for wanted in lines:
+        write(path, wanted // LINES_OF_A_SERVICE)
+        size = path.stat().st_size
+        cost = audit(path, times)
+        print(
+            f"  {wanted:9,} {size / MB:6.1f} {cost.seconds:8.2f} {cost.seconds / wanted * 1e6:9.2f} {cost.peak / MB:8.0f} "
+            f"{allowed(size) / MB:13.0f}{told(cost.status)}"
+        )
+
+
+def main() -> None:
+    """Runs both."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--services", type=int, default=10_000)
+    options.add_argument("--times", type=int, default=3)
+    options.add_argument("--lines", type=int, nargs="*", default=[10_000, 30_000, 100_000, 300_000, 1_000_000])
+    chosen = options.parse_args()
+    with TemporaryDirectory() as folder:
+        beside(Path(folder), chosen.services, chosen.times)
+        growth(Path(folder), chosen.lines, chosen.times)
+
+
+if __name__ == "__main__":
+    main()

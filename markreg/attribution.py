@@ -1,0 +1,230 @@
+"""Who owns a use, and which components are on the node (registry.md section 6, contract.md "Fields, owners, reservations")."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from markreg.evidence import describe, mark_key, rule_facts, table_facts, table_kinds, use_facts, use_kinds
+from markreg.explain import Explainer, chosen_layouts
+from markreg.model import Component, Confidence, Owned, Reading, Rule, Table, Use
+from markreg.registry.effective import Settings
+from markreg.registry.model import Registry
+from markreg.registry.signatures import RANKS, Facts, Index, Match, Signature
+from markreg.unclaimed import Unclaimed, group
+
+_EVIDENCE = 3
+NOBODY = "no signature"
+
+
+def attribute(
+    readings: Sequence[Reading],
+    registry: Registry,
+    *,
+    releases: Mapping[str, str] | None = None,
+    settings: Mapping[str, Settings] | None = None,
+) -> tuple[tuple[Component, ...], tuple[Owned, ...]]:
+    """The components on a node, by name, and every use with its owner, ``u1``, ``u2``, … in the order of the inputs.
+
+    ``releases`` and ``settings``: what is known of components from elsewhere. A use of basis claimed or manifest belongs to whom
+    its ``target`` names (a component, or a reservation's path).
+    """
+    work = _Attribution(readings, registry)
+    work.find_components()
+    claims = work.claim()
+    explain, layouts = chosen_layouts(registry, [(c.use, c.owner, c.signature) for c in claims], releases or {}, settings or {})
+    owned = tuple(_owned(number, claim, explain) for number, claim in enumerate(claims, 1))
+    components = tuple(
+        Component(name, found.confidence, tuple(found.texts[:_EVIDENCE]), layouts.get(name), (releases or {}).get(name))
+        for name, found in sorted(work.present.items())
+    )
+    return components, owned
+
+
+@dataclass(slots=True)
+class _Claim:
+    """A use and its owner so far; ``owner`` is empty for nobody."""
+
+    use: Use
+    reading: Reading
+    table: Table | None
+    base: bool
+    rule: Rule | None = None
+    owner: str = ""
+    by: str = NOBODY
+    confidence: Confidence = "high"
+    signature: Signature | None = None
+    path: str | None = None
+
+
+def _owned(number: int, claim: _Claim, explain: Explainer) -> Owned:
+    path = claim.path or explain.reservation(claim.use, claim.owner, claim.signature)
+    return Owned(f"u{number}", claim.use, claim.owner, path, claim.by, claim.confidence)
+
+
+@dataclass(slots=True)
+class _Present:
+    """A component that was recognised."""
+
+    confidence: Confidence
+    texts: list[str]
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What speaks for a component: what its signatures saw, each once."""
+
+    texts: dict[Signature, str] = field(default_factory=dict)
+
+    def level(self) -> Confidence | None:
+        """``high`` by one high signature, ``medium`` by two different medium ones; None: that is not enough."""
+        levels = [s.confidence for s in self.texts]
+        return "high" if "high" in levels else "medium" if levels.count("medium") > 1 else None
+
+
+class _Attribution:
+    def __init__(self, readings: Sequence[Reading], registry: Registry) -> None:
+        self.readings = readings
+        self.index = Index(registry)
+        self.present: dict[str, _Present] = {}
+        self.certain: set[str] = set()
+        self._chains: dict[tuple[int, str], Match | None] = {}
+        self._tables: dict[int, tuple[frozenset[str], Facts]] = {}
+        self.claims = [claim for reading in readings for claim in _claims(reading)]
+
+    def find_components(self) -> None:
+        """Which components are present, by tables, chains, rules and uses."""
+        seen: dict[str, _Seen] = {}
+        shared: list[tuple[frozenset[str], Facts]] = []
+
+        def note(match: Match | None, kinds: frozenset[str], facts: Facts) -> None:
+            if match and match.shared:
+                shared.append((kinds, facts))
+            elif match:
+                seen.setdefault(match.component, _Seen()).texts.setdefault(match.signature, describe(match.signature, facts, kinds))
+
+        for reading in self.readings:
+            for table in reading.tables:
+                kinds, base = table_kinds(reading, table), table_facts(table)
+                note(self.index.decide(kinds, base), kinds, base)
+                for signature, name, winner in self.index.evidence(kinds, base, sorted(table.chains)):
+                    facts = {**base, "chain": (name,)}
+                    if winner and winner.shared:
+                        shared.append((kinds, facts))
+                    else:
+                        seen.setdefault(signature.component, _Seen()).texts.setdefault(signature, describe(signature, facts, kinds))
+            for rule in reading.rules:
+                kinds, facts = _rule_kinds(rule), rule_facts(rule)
+                note(self.index.decide(kinds, facts), kinds, facts)
+        for claim in self.claims:
+            if claim.rule is None:
+                kinds, facts = self._kinds(claim), use_facts(claim.use)
+                note(self.index.decide(kinds, facts, own_chain=not claim.base), kinds, facts)
+        self._settle(seen, shared)
+
+    def _settle(self, seen: dict[str, _Seen], shared: list[tuple[frozenset[str], Facts]]) -> None:
+        """What several components share is evidence for the one that is present anyway, else for the first listed."""
+        elsewhere = {name for name, what in seen.items() if what.level()}
+        for kinds, facts in shared:
+            match = self.index.decide(kinds, facts, present=elsewhere, own_chain=True)
+            if match:
+                text = describe(match.signature, facts, kinds)
+                seen.setdefault(match.component, _Seen()).texts.setdefault(match.signature, text)
+        for name, what in seen.items():
+            if level := what.level():
+                texts = [text for s, text in sorted(what.texts.items(), key=lambda item: RANKS[item[0].confidence])]
+                self.present[name] = _Present(level, list(dict.fromkeys(texts)))
+        self.certain = {name for name, what in self.present.items() if what.confidence == "high"}
+
+    def claim(self) -> list[_Claim]:
+        """Every use with its owner."""
+        for claim in self.claims:
+            self._by_signature(claim)
+        self._by_group([c for c in self.claims if not c.owner and c.rule is None])
+        self._by_mark([c for c in self.claims if not c.owner])
+        self._by_group([c for c in self.claims if not c.owner])
+        return self.claims
+
+    def _decide(self, kinds: frozenset[str], facts: Facts, own_chain: bool = False) -> Match | None:
+        return self.index.decide(kinds, facts, self.certain, self.present, own_chain)
+
+    def _kinds(self, claim: _Claim) -> frozenset[str]:
+        return table_kinds(claim.reading, claim.table) if claim.table else use_kinds(claim.use, claim.reading)
+
+    def _by_signature(self, claim: _Claim) -> None:
+        use = claim.use
+        if use.basis in ("claimed", "manifest") and use.target:
+            claim.owner, slash, _ = use.target.partition("/")
+            claim.path, claim.by = use.target if slash else None, use.basis
+            return
+        if claim.rule is not None:
+            kinds, facts = _rule_kinds(claim.rule), rule_facts(claim.rule)
+            match = self._decide(kinds, facts)
+        else:
+            kinds, facts = self._kinds(claim), use_facts(use)
+            match = self._decide(kinds, facts, own_chain=not claim.base)
+            if claim.base and claim.table and use.target in claim.table.chains:
+                behind = self._chain(claim.reading, claim.table, use.target)
+                if behind and (match is None or RANKS[behind.confidence] < RANKS[match.confidence]):
+                    match, facts = behind, {**self._at(claim.reading, claim.table)[1], "chain": (use.target,)}
+        if match:
+            claim.owner, claim.confidence, claim.signature = match.component, match.confidence, match.signature
+            claim.by = describe(match.signature, facts, kinds)
+
+    def _at(self, reading: Reading, table: Table) -> tuple[frozenset[str], Facts]:
+        if id(table) not in self._tables:
+            self._tables[id(table)] = (table_kinds(reading, table), table_facts(table))
+        return self._tables[id(table)]
+
+    def _chain(self, reading: Reading, table: Table, chain: str) -> Match | None:
+        """Whose a user chain is."""
+        key = (id(table), chain)
+        if key not in self._chains:
+            kinds, base = self._at(reading, table)
+            self._chains[key] = self._decide(kinds, {**base, "chain": (chain,)}, own_chain=True)
+        return self._chains[key]
+
+    def _by_group(self, nobody: list[_Claim]) -> None:
+        found = [Unclaimed(c.use, c.reading, c.table, c.base) for c in nobody]
+        for claim, owner in zip(nobody, group(found, lambda r, t, c: self._chain(r, t, c) is not None), strict=True):
+            claim.owner = owner
+
+    def _by_mark(self, nobody: list[_Claim]) -> None:
+        """An unclaimed rule that reads what exactly one owner writes is taken for that owner's, weakly."""
+        writers: dict[tuple[object, ...], dict[str, str]] = {}
+        for claim in self.claims:
+            if claim.owner and claim.use.access != "read" and (key := mark_key(claim.use)):
+                where = (claim.use.scope.netns, claim.use.field, *key)
+                writers.setdefault(where, {}).setdefault(claim.owner, claim.use.place.text)
+        for claim in nobody:
+            key = mark_key(claim.use)
+            owners = writers.get((claim.use.scope.netns, claim.use.field, *key), {}) if key and claim.use.access == "read" else {}
+            if len(owners) == 1:
+                (claim.owner, place), claim.confidence = next(iter(owners.items())), "low"
+                claim.by = f"same mark and mask as in {place}"
+
+
+def _rule_kinds(rule: Rule) -> frozenset[str]:
+    return frozenset({"xfrm" if rule.kind == "xfrm" else "ip-rule"})
+
+
+def _claims(reading: Reading) -> list[_Claim]:
+    """The uses of an input in its order, each with its table or rule; then those that only a rule mentions."""
+    tables: dict[tuple[str, str, str], Table] = {}
+    for table in reading.tables:
+        tables.setdefault((table.family, table.backend, table.name), table)
+        tables.setdefault((table.family, "", table.name), table)
+    rules = {_same(r.use): r for r in reading.rules if r.use}
+    found = []
+    for use in reading.uses:
+        place = use.place
+        home = tables.get((place.family, place.backend, place.table)) or tables.get((place.family, "", place.table))
+        chain = home.chains.get(place.chain) if home else None
+        base = bool(chain.hooks) if chain else place.chain.isupper() and bool(place.hooks)
+        found.append(_Claim(use, reading, home if place.kind == "netfilter" else None, base, rules.pop(_same(use), None)))
+    found.extend(_Claim(rule.use, reading, None, False, rule) for rule in rules.values() if rule.use)
+    return found
+
+
+def _same(use: Use) -> tuple[object, ...]:
+    return use.lines, use.field, use.access, use.mask, use.value, use.place.text

@@ -1,0 +1,122 @@
+"""Which reservation explains a use, and which layout of a component explains most of its uses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from markreg.bits import full
+from markreg.model import Use
+from markreg.registry.effective import Effective, Resolver, Settings, layout_of, layouts
+from markreg.registry.model import Registry
+from markreg.registry.numbers import extract
+from markreg.registry.releases import Interval, lenient
+from markreg.registry.signatures import Signature
+
+Attributed = tuple[Use, str, Signature | None]
+
+
+def chosen_layouts(
+    registry: Registry, uses: Iterable[Attributed], releases: Mapping[str, str], settings: Mapping[str, Settings]
+) -> tuple[Explainer, dict[str, str]]:
+    """What explains uses on this node, and for each component with more than one layout the name of the one in force.
+
+    A known release decides; else the layout that explains most of the component's uses, the newest among equals.
+    """
+    by_owner: dict[str, list[Attributed]] = {}
+    for item in uses:
+        by_owner.setdefault(item[1], []).append(item)
+    chosen: dict[str, Interval] = {}
+    names: dict[str, str] = {}
+    for component, entry in registry.components.items():
+        known = layouts(entry)
+        if len(known) < 2:
+            continue
+        if component in releases and lenient(releases[component]) is not None:
+            chosen[component] = layout_of(entry, releases[component])
+        else:
+            mine = by_owner.get(component, [])
+            chosen[component] = (
+                max(reversed(known), key=lambda i: _explained(registry, component, i, settings, mine)) if mine else known[-1]
+            )
+        names[component] = chosen[component].name
+    return Explainer(registry, Resolver(registry, settings, chosen)), names
+
+
+def _explained(registry: Registry, component: str, layout: Interval, settings: Mapping[str, Settings], uses: Sequence[Attributed]) -> int:
+    explain = Explainer(registry, Resolver(registry, settings, {component: layout}))
+    return sum(1 for use, owner, signature in uses if explain.rows(use, owner, signature))
+
+
+class Explainer:
+    """Holds uses against the reservations in force."""
+
+    def __init__(self, registry: Registry, resolver: Resolver) -> None:
+        self.registry = registry
+        self.resolver = resolver
+
+    def reservation(self, use: Use, owner: str, signature: Signature | None) -> str | None:
+        """The path of the smallest reservation that covers a use, if there is exactly one."""
+        rows = self.rows(use, owner, signature)
+        if not rows:
+            return None
+        least = min(row.mask.bit_count() for row in rows)
+        rows = [row for row in rows if row.mask.bit_count() == least]
+        for fits in (_placed, _accessed, _coded, _inner):
+            if len({row.path for row in rows}) > 1:
+                rows = [row for row in rows if fits(row, use)] or rows
+        paths = {row.path for row in rows}
+        return paths.pop() if len(paths) == 1 else None
+
+    def rows(self, use: Use, owner: str, signature: Signature | None) -> list[Effective]:
+        """The rows in force that cover a use at its place; only those that its signature names, if it names one."""
+        if owner not in self.registry.components:
+            return []
+        narrowed = signature.reservation if signature else None
+        return [
+            row
+            for row in self.resolver.in_force(owner)
+            if row.field == use.field
+            and narrowed in (None, row.reservation.name)
+            and row.certain
+            and self._covers(row, use)
+            and _at_place(row, use)
+        ]
+
+    def _covers(self, row: Effective, use: Use) -> bool:
+        if not use.mask & ~row.mask:
+            return True
+        # A component that writes the whole field on purpose: its bits are those that it sets.
+        whole = row.reservation.writes == "whole" and use.access != "read" and use.mask == full(self.registry.fields[row.field].width)
+        return whole and use.value is not None and not use.value & ~row.mask
+
+
+def _at_place(row: Effective, use: Use) -> bool:
+    """Whether a row that says where it shows may show there."""
+    places = row.reservation.read_at if use.access == "read" else row.reservation.write_at
+    if not places or use.place.kind != "netfilter":
+        return True
+    hooks = {h.hook for h in use.place.hooks}
+    for place in places:
+        table, _, hook = place.partition("/")
+        if table in ("", "*", use.place.table) and (not hook or not hooks or hook in hooks):
+            return True
+    return False
+
+
+def _placed(row: Effective, use: Use) -> bool:
+    return bool(row.reservation.read_at if use.access == "read" else row.reservation.write_at)
+
+
+def _accessed(row: Effective, use: Use) -> bool:
+    return row.reservation.reads if use.access == "read" else row.reservation.changes
+
+
+def _coded(row: Effective, use: Use) -> bool:
+    if use.value is None or row.ranges is None:
+        return False
+    number = extract(use.value, row.mask)
+    return any(low <= number <= high for low, high in row.ranges)
+
+
+def _inner(row: Effective, use: Use) -> bool:
+    return row.reservation.within is not None

@@ -1,0 +1,147 @@
+"""Uses that no signature explains, joined into groups that may be one owner each: ``unattributed:<place>``.
+
+All uncommented rules in built-in chains of a namespace are one group, a native nft table is one; equal comment tags, equal mask and
+value, or a jump between two user chains join groups. A group is named after its first place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from markreg.evidence import comments, compat, mark_key, suffix
+from markreg.model import Reading, Table, Use
+
+PREFIX = "unattributed:"
+Node = tuple[str, ...]
+_LONGEST_TAG = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Unclaimed:
+    """A use without an owner: its input, its table where there is one, and whether it stands in a base chain."""
+
+    use: Use
+    reading: Reading
+    table: Table | None
+    base: bool
+
+
+class _Groups:
+    """Union-find over places."""
+
+    def __init__(self) -> None:
+        self._above: dict[Node, Node] = {}
+        self._first: dict[Node, tuple[int, str]] = {}
+
+    def root(self, node: Node) -> Node:
+        path = []
+        while (above := self._above.setdefault(node, node)) != node:
+            path.append(node)
+            node = above
+        for passed in path:
+            self._above[passed] = node
+        return node
+
+    def join(self, a: Node, b: Node) -> None:
+        self._above[self.root(b)] = self.root(a)
+
+    def place(self, node: Node, label: str) -> None:
+        """A node that can give its group a name; the first one does."""
+        self._first.setdefault(node, (len(self._first), label))
+
+    def names(self) -> dict[Node, str]:
+        """The name of every group, by root."""
+        first: dict[Node, tuple[int, str]] = {}
+        for node, order in self._first.items():
+            root = self.root(node)
+            first[root] = min(first.get(root, order), order)
+        names: dict[Node, str] = {}
+        taken: dict[str, int] = {}
+        for root, (_, label) in sorted(first.items(), key=lambda item: item[1]):
+            taken[label] = taken.get(label, 0) + 1
+            names[root] = label if taken[label] == 1 else f"{label}#{taken[label]}"
+        return names
+
+
+def group(found: Sequence[Unclaimed], claimed: Callable[[Reading, Table, str], bool]) -> list[str]:
+    """The owner of each use, in order. ``claimed``: whether a user chain belongs to a component."""
+    groups = _Groups()
+    nodes = [_place(groups, item) for item in found]
+    for node, item in zip(nodes, found, strict=True):
+        for tag in comments(item.use):
+            groups.join(node, ("comment", item.use.scope.netns, _tag(tag)))
+        if key := mark_key(item.use):
+            groups.join(node, ("mark", item.use.scope.netns, *map(str, key)))
+    _jumps(groups, found, claimed)
+    names = groups.names()
+    return [PREFIX + names[groups.root(node)] for node in nodes]
+
+
+def _place(groups: _Groups, item: Unclaimed) -> Node:
+    """The place of a use: the node that stands for it, named."""
+    use, place = item.use, item.use.place
+    netns = use.scope.netns
+    at = suffix(netns)
+    if place.kind == "netfilter":
+        if "nft" in item.reading.format.split("-") and not (item.table and compat(item.table)):
+            node: Node = ("table", netns, place.family, place.table)
+            label = f"{place.family}/{place.table}"
+        elif item.base:
+            chain = use.target if item.table and use.target in item.table.chains else ""
+            tags = comments(use)
+            if chain:
+                node, label = _chain(netns, place.family, place.table, chain), f"{place.table}/{chain}"
+            elif tags:
+                node, label = ("comment", netns, _tag(tags[0])), f"comment/{_tag(tags[0])}"
+            else:
+                node, label = ("built-in", netns), "built-in"
+        else:
+            node, label = _chain(netns, place.family, place.table, place.chain), f"{place.table}/{place.chain}"
+    elif place.kind in ("rule", "xfrm"):
+        node = (place.kind, netns, place.family, str(place.priority), place.text)
+        label = f"{place.kind}/{place.priority}"
+    else:
+        name = use.path.rpartition("/")[2]
+        node, label = (place.kind, netns, use.path), f"{place.kind}/{name}"
+    groups.place(node, label + at)
+    return node
+
+
+def _chain(netns: str, family: str, table: str, chain: str) -> Node:
+    """A user chain; one of the same name for the other address family is the same tool's."""
+    return ("chain", netns, "" if family in ("ip", "ip6", "inet") else family, table, chain)
+
+
+def _tag(comment: str) -> str:
+    """What several comments of one tool have in common: the text before a colon."""
+    return (comment.partition(":")[0] or comment).strip()[:_LONGEST_TAG]
+
+
+def _jumps(groups: _Groups, found: Iterable[Unclaimed], claimed: Callable[[Reading, Table, str], bool]) -> None:
+    """Joins user chains that jump to each other, also over chains without marks; a base chain hosts everybody and joins nobody."""
+    started: dict[int, tuple[Reading, Table, dict[str, None]]] = {}
+    for item in found:
+        table = item.table
+        if table is None or item.use.place.kind != "netfilter":
+            continue
+        chain = item.use.target if item.base else item.use.place.chain
+        if chain in table.chains:
+            started.setdefault(id(table), (item.reading, table, {}))[2][chain] = None
+    for reading, table, chains in started.values():
+        callers: dict[str, list[str]] = {}
+        for caller, steps in table.steps.items():
+            if not table.chains[caller].hooks:
+                for _, target in steps:
+                    callers.setdefault(target, []).append(caller)
+        seen = set(chains)
+        queue = list(chains)
+        while queue:
+            chain = queue.pop()
+            for other in {*callers.get(chain, ()), *(t for _, t in table.steps.get(chain, ()))}:
+                if other not in table.chains or table.chains[other].hooks or claimed(reading, table, other):
+                    continue
+                groups.join(_chain(table.netns, table.family, table.name, chain), _chain(table.netns, table.family, table.name, other))
+                if other not in seen:
+                    seen.add(other)
+                    queue.append(other)

@@ -1,0 +1,38 @@
+"""The benchmark's input is what it says: rules that iptables takes, of the size asked for, always the same."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from bench.kubeproxy import LINES_OF_A_SERVICE, dump, write
+from bench.measure import best
+
+
+def test_it_grows_by_the_service_and_is_always_the_same() -> None:
+    sizes = ["".join(dump(n)).count("\n") for n in (0, 1, 50)]
+    assert [size - sizes[0] for size in sizes] == [0, LINES_OF_A_SERVICE, 50 * LINES_OF_A_SERVICE]
+    assert "".join(dump(7)) == "".join(dump(7))
+
+
+def test_every_jump_has_its_chain() -> None:
+    lines = "".join(dump(20)).splitlines()
+    chains = {line.split()[0][1:] for line in lines if line.startswith(":")}
+    assert {line.split(" -j ")[1].split()[0] for line in lines if " -j KUBE" in line} <= chains
+
+
+def test_a_process_is_measured_whole() -> None:
+    cost = best(["python3", "-c", "import time, sys; time.sleep(0.2); x = b'x' * 50_000_000; sys.exit(3)"], times=2)
+    assert 0.2 < cost.seconds < 10
+    assert cost.peak > 50_000_000
+    assert cost.status == 3
+
+
+@pytest.mark.oracle
+def test_iptables_takes_it(tmp_path: Path) -> None:
+    path = tmp_path / "iptables-save.txt"
+    write(path, 100)
+    with path.open() as file:
+        subprocess.run(["unshare", "--net", "iptables-legacy-restore", "--test"], stdin=file, check=True, timeout=60)
