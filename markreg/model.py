@@ -125,7 +125,7 @@ class Table:
     netns: str
     chains: dict[str, Chain]
     steps: dict[str, list[tuple[int, str]]]
-    gotos: frozenset[int] = frozenset()
+    gotos: set[int]
 
 
 @dataclass(frozen=True, slots=True)

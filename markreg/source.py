@@ -31,6 +31,10 @@ class Source:
         """The whole input as text."""
         return decode(self.data)
 
+    def head(self, size: int = 65536) -> str:
+        """The beginning of the input, for finding out what it is."""
+        return decode(self.data[:size])
+
     def line(self, number: int) -> str:
         """Line ``number`` (from 1) without its end; empty outside the input."""
         if not self._starts:

@@ -46,6 +46,16 @@ class Clause:
     set_name: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A rule: its mark clauses in order, where it jumps, and whether ``target`` is a name that may stand for an unknown mark target."""
+
+    clauses: tuple[Clause, ...]
+    target: str = ""
+    goto: bool = False
+    odd_target: bool = False
+
+
 @cache
 def _parser() -> Lark:
     from lark import Lark
@@ -54,8 +64,8 @@ def _parser() -> Lark:
 
 
 @lru_cache(maxsize=65536)
-def clauses(body: str, hexadecimal: bool = False) -> tuple[Clause, ...]:
-    """The mark clauses of a rule's text after its chain. ``hexadecimal``: numbers carry no 0x, as arptables prints them.
+def parse(body: str, hexadecimal: bool = False) -> Parsed:
+    """A rule's text after its chain. ``hexadecimal``: numbers carry no 0x, as arptables prints them.
 
     Raises ClauseError for a rule that mentions a mark in a way this module does not know.
     """
@@ -68,21 +78,30 @@ def clauses(body: str, hexadecimal: bool = False) -> tuple[Clause, ...]:
         rest = "the end" if at is None or at >= len(body) else repr(body[at:].split(None, 1)[0])
         raise ClauseError(f"unexpected {rest}") from None
     result: list[Clause] = []
-    jump = False
+    verb = target = option = ""
     for piece in cast("list[Tree[Token]]", tree.children):
         words = list(_tokens(piece))
         if piece.data == "other":
-            _refuse_unknown(words[0], jump)
-            jump = words[0] in ("-j", "--jump")
+            word = str(words[0])
+            if option in _JUMPS:
+                verb, target = option, word
+            elif _MARK_OPTION.fullmatch(word) and option != "--comment":
+                raise ClauseError(f"{word} belongs to no known match or target")
+            elif attached := _ATTACHED.fullmatch(word):
+                verb, target = attached.groups()
+            option = word
             continue
-        jump = False
+        option = ""
+        if words[0].startswith("-j"):
+            verb, target = "-j", words[0].split()[-1].removeprefix("-j")
         try:
             made = _MAKERS[piece.data](_Words(words, hexadecimal))
         except BitsError as error:
             raise ClauseError(str(error)) from None
         text = body[piece.meta.start_pos : piece.meta.end_pos]
         result.extend(replace(clause, text=text) for clause in made)
-    return tuple(result)
+    odd = target.upper().endswith("MARK") and target not in _KNOWN_TARGETS
+    return Parsed(tuple(result), target, verb in ("-g", "--goto"), odd)
 
 
 def _tokens(tree: Tree[Token]) -> Iterator[Token]:
@@ -93,16 +112,11 @@ def _tokens(tree: Tree[Token]) -> Iterator[Token]:
             yield from _tokens(child)
 
 
+_JUMPS = ("-j", "--jump", "-g", "--goto")
+_ATTACHED = re.compile(r"(-[jg])([^-\s]\S*)")
 _MARK_OPTION = re.compile(r"--[a-z0-9-]*(?:mark|label)[a-z0-9-]*")
-# Targets with MARK in their name that touch the security mark, another word (xt_SECMARK.c, xt_CONNSECMARK.c).
-_NO_MARK_TARGETS = {"SECMARK", "CONNSECMARK"}
-
-
-def _refuse_unknown(word: str, jump: bool) -> None:
-    if _MARK_OPTION.fullmatch(word):
-        raise ClauseError(f"{word} belongs to no known match or target")
-    if jump and word.upper().endswith("MARK") and word not in _NO_MARK_TARGETS:
-        raise ClauseError(f"unknown target {word}")
+# Those with MARK in their name that the grammar knows, and those that touch the security mark, another word (xt_SECMARK.c).
+_KNOWN_TARGETS = {"MARK", "CONNMARK", "HMARK", "IPMARK", "mark", "SECMARK", "CONNSECMARK"}
 
 
 class _Words:

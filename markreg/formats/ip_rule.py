@@ -29,6 +29,7 @@ _RULE = re.compile(r"[ \t]*([0-9]{1,10}):[ \t]+(.*)")
 _STRICT = re.compile(
     r"^[ \t]*[0-9]{1,10}:[ \t]+(?:not )?from \S+ (?:\S[^\n]*)?\b(?:lookup|goto|nop|unreachable|blackhole|prohibit|[678])\b", re.MULTILINE
 )
+_LIKE = re.compile(r"(?:not )?from \S")
 # What other notations begin with; a rule quoted in a script, a manifest or a page is not a listing.
 _FOREIGN = re.compile(r"^(?:#!|\*\w+\s*$|table \w+ \S+ \{|apiVersion:|kind:|```|---\s*$|:\w+ (?:ACCEPT|DROP|-) )", re.MULTILINE)
 _JSON_HEAD = re.compile(r"\s*\[\s*(?:\{\s*\}\s*,\s*)*\{([^{}]*)")
@@ -213,7 +214,7 @@ class _Reader:
         for number, line in enumerate(lines, 1):
             line = line.rstrip("\r")
             if rule := _RULE.fullmatch(line):
-                self._rule(number, int(rule[1]), rule[2], "", cut=number == cut, sure=bool(_STRICT.match(line)))
+                self._rule(number, int(rule[1]), rule[2], "", cut=number == cut, sure=bool(_LIKE.match(rule[2])))
             elif echo := _ECHO.search(line):
                 self.listings.append(_Listing("ip6" if _SIX.search(echo[1]) else "ip"))
             elif _MENTION.search(line):

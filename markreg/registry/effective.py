@@ -210,7 +210,7 @@ class _Made:
         if self.release not in Interval(row.since, row.until):
             why = Interval(row.since, row.until).name
         elif met is False:
-            why = "needs " + ", ".join(f"{k} = {' or '.join(str(v).lower() for v in vs)}" for k, vs in row.when.items())
+            why = "needs " + ", ".join(f"{k} = {' or '.join(str(v).lower() or 'unset' for v in vs)}" for k, vs in row.when.items())
         elif row.status == "retired":
             why = f"retired {row.retired}"
         parent = self._parent(row)

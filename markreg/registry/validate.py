@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from markreg import resources
 from markreg.bits import BitsError, parse_bits, parse_int
 from markreg.registry import numbers, releases
-from markreg.registry.errors import did_you_mean
+from markreg.registry.errors import Flaw, did_you_mean
 from markreg.registry.model import Interface, Knob, Origin, Recognise, Registry, RegistryFile, Rules
+from markreg.registry.patterns import pattern
 from markreg.registry.scopes import is_scope
+from markreg.registry.signatures import test_keys
 from markreg.registry.validate_component import ComponentCheck, check_times, flaw
 
 VERSION = 1
@@ -32,6 +34,7 @@ def check_file(file: RegistryFile) -> None:
         _unique("pool", entry.pool)
         _unique("knob", entry.knob)
         _check_knobs(entry.knob)
+        _check_patterns((*entry.recognise, *entry.interface))
         for row in entry.reservation:
             if not _NAME.fullmatch(row.name):
                 raise flaw(row.origin, ("name",), f"{row.name!r} is no reservation name (no blanks, '/' or ':')")
@@ -47,6 +50,20 @@ def check_rules(rules: Rules) -> None:
         raise flaw(rules.origin, ("component",), f"{rules.component!r} is no component name (letters, digits, '.', '_', '-')")
     _unique("knob", rules.knob)
     _check_knobs(rules.knob)
+    _check_patterns((*rules.recognise, *rules.interface))
+
+
+def _check_patterns(tables: Iterable[Recognise | Interface]) -> None:
+    for table in tables:
+        keys = test_keys(cast(Any, type(table)))
+        if not any(getattr(table, attribute) for attribute, _, _ in keys):
+            raise Flaw(table.origin.path, table.origin.keys, "[[recognise]] asks for nothing: give it a key to match", value=False)
+        for attribute, key, marker in keys:
+            for value in getattr(table, attribute):
+                try:
+                    pattern(value, marker)
+                except BitsError as error:
+                    raise flaw(table.origin, (key,), str(error)) from None
 
 
 def _unique(what: str, entries: Iterable[Any]) -> None:
