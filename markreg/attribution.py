@@ -194,11 +194,11 @@ class _Attribution:
         writers: dict[tuple[object, ...], dict[str, str]] = {}
         for claim in self.claims:
             if claim.owner and claim.use.access != "read" and (key := mark_key(claim.use)):
-                where = (claim.use.scope.netns, claim.use.field, *key)
+                where = (claim.use.scope.netns, *key)
                 writers.setdefault(where, {}).setdefault(claim.owner, claim.use.place.text)
         for claim in nobody:
             key = mark_key(claim.use)
-            owners = writers.get((claim.use.scope.netns, claim.use.field, *key), {}) if key and claim.use.access == "read" else {}
+            owners = writers.get((claim.use.scope.netns, *key), {}) if key and claim.use.access == "read" else {}
             if len(owners) == 1:
                 (claim.owner, place), claim.confidence = next(iter(owners.items())), "low"
                 claim.by = f"same mark and mask as in {place}"

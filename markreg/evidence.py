@@ -9,9 +9,10 @@ from typing import get_args
 
 from markreg.bits import full
 from markreg.model import FIELDS, HOST, Place, Reading, Rule, Table, Use
-from markreg.registry.model import Kind, Recognise
+from markreg.registry.model import Recognise
 from markreg.registry.patterns import written
 from markreg.registry.signatures import Facts, Signature, kinds_of, test_keys
+from markreg.registry.words import Kind
 
 # The chains that iptables makes itself (net/ipv4/netfilter/iptable_*.c): base chains with these names and no others.
 _BUILT_IN = frozenset({"PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"})

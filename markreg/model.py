@@ -114,8 +114,9 @@ class Chain:
 class Table:
     """A table: its chains by name, and how control moves between them.
 
-    ``steps``: for each chain its jumps to other chains as (line, target), in the order of the rules; ``gotos`` are the lines of
-    those that do not come back. ``backend`` keeps tables of equal names apart (legacy, nft). Large tables share Chain objects.
+    ``steps``: for each chain its jumps to other chains in the order of the rules, as lines and targets side by side;
+    ``gotos`` are the lines of those that do not come back. ``backend`` keeps tables of equal names apart (legacy, nft). Large
+    tables share Chain objects.
     """
 
     family: str
@@ -124,7 +125,7 @@ class Table:
     path: str
     netns: str
     chains: dict[str, Chain]
-    steps: dict[str, list[tuple[int, str]]]
+    steps: dict[str, tuple[list[int], list[str]]]
     gotos: set[int]
 
 
@@ -239,7 +240,8 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """Everything known about one machine. ``skipped`` counts files of a directory that no format recognised."""
+    """Everything known about one machine. ``skipped`` counts files of a directory that no format
+    recognised; ``unread`` is what a live node would not show (MK903)."""
 
     inputs: tuple[Input, ...]
     components: tuple[Component, ...]
@@ -248,6 +250,7 @@ class Node:
     rules: tuple[Rule, ...] = ()
     opaque: tuple[Opaque, ...] = ()
     problems: tuple[Problem, ...] = ()
+    unread: tuple[Problem, ...] = ()
     skipped: int = 0
 
 

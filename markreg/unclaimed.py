@@ -130,15 +130,15 @@ def _jumps(groups: _Groups, found: Iterable[Unclaimed], claimed: Callable[[Readi
             started.setdefault(id(table), (item.reading, table, {}))[2][chain] = None
     for reading, table, chains in started.values():
         callers: dict[str, list[str]] = {}
-        for caller, steps in table.steps.items():
-            if not table.chains[caller].hooks:
-                for _, target in steps:
+        for caller, (_, targets) in table.steps.items():
+            if caller in table.chains and not table.chains[caller].hooks:
+                for target in targets:
                     callers.setdefault(target, []).append(caller)
         seen = set(chains)
         queue = list(chains)
         while queue:
             chain = queue.pop()
-            for other in {*callers.get(chain, ()), *(t for _, t in table.steps.get(chain, ()))}:
+            for other in {*callers.get(chain, ()), *table.steps.get(chain, ((), ()))[1]}:
                 if other not in table.chains or table.chains[other].hooks or claimed(reading, table, other):
                     continue
                 groups.join(_chain(table.netns, table.family, table.name, chain), _chain(table.netns, table.family, table.name, other))

@@ -1,0 +1,10 @@
+"""The live node: what it says of its rules, through its own tools. Nothing here changes the node.
+
+The only place that spawns processes or opens netlink: fixed argument vectors, time limits, no shell.
+"""
+
+from __future__ import annotations
+
+from markreg.collect.tools import live
+
+__all__ = ["live"]

@@ -39,6 +39,11 @@ def formats() -> tuple[Format, ...]:
     return tuple(cast(Format, import_module(f"{__name__}.{m.name}")) for m in iter_modules(__path__) if not m.name.startswith("_"))
 
 
+def names() -> tuple[str, ...]:
+    """Every notation's name, as ``--as`` takes it."""
+    return tuple(sorted(name for f in formats() for name in f.NAMES))
+
+
 def by_name(name: str) -> Format | None:
     """The module that reads the notation ``name``."""
     return next((f for f in formats() if name in f.NAMES), None)
@@ -53,8 +58,8 @@ def detect(source: Source) -> tuple[Format, str] | None:
 
 
 def scope_of(path: str) -> Scope:
-    """What a file's name says of its scope: ``NAME.netns-<ns>.txt`` is that namespace, ``ip6…`` or ``ip-6…`` is IPv6."""
+    """What a file's name says of its scope: ``NAME.netns-<ns>.txt`` is that namespace, ``ip6…``, ``ip-6…`` or ``ip_-6…`` is IPv6."""
     name = PurePosixPath(path).name
     netns = match[1] if (match := _NETNS.search(name)) else HOST
-    family = "ip6" if re.match(r"ip-?6", name) else "inet"
+    family = "ip6" if re.match(r"ip[-_]*6", name) else "inet"
     return Scope(netns, family)

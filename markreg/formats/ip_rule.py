@@ -290,8 +290,17 @@ class _Reader:
         scope = replace(self.scope, family=families.pop()) if len(families) == 1 else self.scope
         uses = tuple(rule.use for rule in rules if rule.use)
         opaque = tuple(Opaque(self.path, tuple(lines), reason) for reason, lines in self.opaque.items())
-        counts = (self.statements, self.mark_statements)
-        return Reading(self.path, self.format, scope, uses, (), rules, opaque, tuple(self.problems), *counts)
+        return Reading(
+            self.path,
+            self.format,
+            scope,
+            uses=uses,
+            rules=rules,
+            opaque=opaque,
+            problems=tuple(self.problems),
+            statements=self.statements,
+            mark_statements=self.mark_statements,
+        )
 
     def _rules(self, listing: _Listing) -> Iterator[Rule]:
         known = {family for found in listing.found if (family := found.family())}

@@ -232,5 +232,14 @@ class _Reader:
         families = {rule.scope.family for rule in self.rules} | {use.scope.family for use in self.uses}
         scope = replace(self.scope, family=families.pop()) if len(families) == 1 else self.scope
         opaque = tuple(Opaque(self.path, tuple(lines), reason) for reason, lines in self.opaque.items())
-        counts = (self.statements, self.mark_statements)
-        return Reading(self.path, name, scope, tuple(self.uses), (), tuple(self.rules), opaque, tuple(self.problems), *counts)
+        return Reading(
+            self.path,
+            name,
+            scope,
+            uses=tuple(self.uses),
+            rules=tuple(self.rules),
+            opaque=opaque,
+            problems=tuple(self.problems),
+            statements=self.statements,
+            mark_statements=self.mark_statements,
+        )

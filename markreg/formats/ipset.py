@@ -56,9 +56,16 @@ def read(source: Source, name: str, scope: Scope) -> Reading:
     """The sets with marks, each with the distinct marks of its elements."""
     reader = _Reader(source.path, source.data.replace(b"\0", b"?"))
     reader.run()
-    problems, statements, marked = tuple(reader.problems), reader.statements, reader.mark_statements
-    sets = tuple(s.made() for s in reader.sets.values() if s.marked)
-    return Reading(source.path, name, scope, (), (), (), reader.not_understood(), problems, statements, marked, sets)
+    return Reading(
+        source.path,
+        name,
+        scope,
+        opaque=reader.not_understood(),
+        problems=tuple(reader.problems),
+        statements=reader.statements,
+        mark_statements=reader.mark_statements,
+        sets=tuple(s.made() for s in reader.sets.values() if s.marked),
+    )
 
 
 class SetError(ValueError):

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from markreg.bits import BitsError, full, parse_bits, parse_int
 from markreg.registry import numbers
-from markreg.registry.model import ComponentEntry, Draw, Knob, Minus, Pool, Registry, Reservation, Scalar
+from markreg.registry.model import ComponentEntry, Draw, Knob, Minus, Pool, Registry, Reservation
 from markreg.registry.releases import Interval, Release, intervals, lenient
+from markreg.registry.words import Scalar
 
 # A setting; None is one that is not known (a template, a file that was not given).
 Settings = Mapping[str, Scalar | None]
@@ -47,17 +48,19 @@ def resolve(registry: Registry, component: str, settings: Settings | None = None
 
 def layouts(entry: ComponentEntry) -> tuple[Interval, ...]:
     """The releases of a component cut wherever a reservation begins or ends, oldest first, without those that reserve nothing."""
-    spans = [Interval(r.since, r.until) for r in entry.reservation]
-    draws = [Interval(d.since, d.until) for p in entry.pool for d in p.draw]
-    cut = intervals(end for s in (*spans, *draws) for end in (s.since, s.until) if end)
-    return tuple(i for i in cut if any(i.low in s for s in spans)) or cut[-1:]
+    cut = _cut(entry)
+    return tuple(i for i in cut if any(i.low in Interval(r.since, r.until) for r in entry.reservation)) or cut[-1:]
+
+
+def _cut(entry: ComponentEntry) -> tuple[Interval, ...]:
+    rows: tuple[Reservation | Draw, ...] = (*entry.reservation, *(d for p in entry.pool for d in p.draw))
+    return intervals(end for row in rows for end in (row.since, row.until) if end)
 
 
 def layout_of(entry: ComponentEntry, release: str | None) -> Interval:
     """The layout of a release; the newest if none or an unreadable one is given."""
-    known = layouts(entry)
     number = lenient(release) if release else None
-    return next((i for i in known if number is not None and number in i), known[-1])
+    return next((i for i in _cut(entry) if number is not None and number in i), layouts(entry)[-1])
 
 
 class Resolver:

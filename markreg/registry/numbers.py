@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterable, Mapping
 
 from markreg.bits import BitsError, bit_numbers, full, parse_int, parse_word, runs
-from markreg.registry.model import Knob, Scalar, When
+from markreg.registry.model import Knob
+from markreg.registry.words import Scalar, When
 
 Ranges = tuple[tuple[int, int], ...]
 # A setting that stands in a template or in a file that was not given.

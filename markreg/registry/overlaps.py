@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from itertools import combinations
@@ -19,6 +19,7 @@ from markreg.registry.releases import Interval, lenient, span
 from markreg.registry.scopes import disjoint
 
 CODE = "MK305"
+_PLACES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +142,8 @@ def check(registry: Registry) -> tuple[Finding, ...]:
     A catalogue answers for each component by itself, in every layout; a plan for each node pool, or without one for the
     components that it declares itself.
     """
-    found = _unique(_catalogue(registry) if registry.kind == "catalogue" else _plan(registry))
-    findings = tuple(_finding(registry, o, pool) for o, pool in found)
+    found = _grouped(_catalogue(registry) if registry.kind == "catalogue" else _plan(registry))
+    findings = tuple(_finding(registry, group, pool) for group, pool in found)
     return accepted.apply(findings, registry, judged=(CODE,))
 
 
@@ -173,30 +174,60 @@ def _plan(registry: Registry) -> Iterator[tuple[Overlap, str]]:
                 yield found, name
 
 
-def _unique(found: Iterable[tuple[Overlap, str]]) -> list[tuple[Overlap, str]]:
-    """One for each pair of reservations and pool, the worst first met."""
-    best: dict[tuple[str, str, str], tuple[Overlap, str]] = {}
+def _grouped(found: Iterable[tuple[Overlap, str]]) -> list[tuple[list[Overlap], str]]:
+    """One group for each pair of components, field and pool; inside one component for each pair of reservations.
+
+    A group that holds errors holds nothing else, and each pair once.
+    """
+    groups: dict[tuple[str, ...], dict[tuple[str, str], Overlap]] = {}
     for item, pool in found:
-        key = (item.a.path, item.b.path, pool)
-        if key not in best or (best[key][0].severity == "warning" and item.severity == "error"):
-            best[key] = (item, pool)
-    return list(best.values())
+        a, b = item.a, item.b
+        key: tuple[str, ...] = (a.component, b.component, a.field, pool) if a.component != b.component else (a.path, b.path, a.field, pool)
+        pairs = groups.setdefault(key, {})
+        known = pairs.get((a.path, b.path))
+        if known is None or (known.severity, item.severity) == ("warning", "error"):
+            pairs[a.path, b.path] = item
+    result = []
+    for key, pairs in groups.items():
+        errors = [o for o in pairs.values() if o.severity == "error"]
+        result.append((errors or list(pairs.values()), key[-1]))
+    return result
 
 
-def _finding(registry: Registry, found: Overlap, pool: str) -> Finding:
-    a, b = found.a, found.b
+def _finding(registry: Registry, group: list[Overlap], pool: str) -> Finding:
+    first = group[0]
     where = f" on nodes of pool {pool}" if pool else ""
-    bits = format_bits(found.mask)
-    both = f"{a.path} and {b.path}"
-    if found.severity == "warning":
-        whole = a if _whole_writer(a) or a.mask == full(registry.fields[a.field].width) else b
-        message = f"{both} meet in {a.field}{where}: {whole.path} uses the whole field"
+    mask = reduce(or_, (o.mask for o in group))
+    one, other = (list({row.path: row for row in side}.values()) for side in ([o.a for o in group], [o.b for o in group]))
+    both = f"{_names(one)} and {_names(other)}"
+    field = first.a.field
+    if first.severity == "warning":
+        whole = [r for r in (*one, *other) if _whole_writer(r) or r.mask == full(registry.fields[field].width)]
+        message = f"{both} meet in {field}{where}: {_names(whole)} {'uses' if len(whole) == 1 else 'use'} the whole field"
     else:
-        message = f"{both} both have {a.field} bits {bits}{where}"
-    if found.conflict:
-        message += f": {found.conflict.mechanism}"
-    help_ = found.conflict.way_out if found.conflict and found.conflict.way_out else _help(a, b)
-    return Finding(CODE, found.severity, message, a.field, found.mask, (a.path, b.path), (_location(a), _location(b)), help_)
+        message = f"{both} both have {field} bits {format_bits(mask)}{where}"
+    conflict = next((o.conflict for o in group if o.conflict), None)
+    if conflict:
+        message += f": {conflict.mechanism}"
+    return Finding(
+        code=CODE,
+        severity=first.severity,
+        message=message,
+        field=field,
+        mask=mask,
+        owners=(first.a.path, first.b.path) if len(group) == 1 else (first.a.component, first.b.component),
+        locations=tuple(_location(r) for side in (one, other) for r in side[:_PLACES]),
+        help=conflict.way_out if conflict and conflict.way_out else _help(first.a, first.b),
+        occurrences=len(group),
+    )
+
+
+def _names(rows: Sequence[Effective]) -> str:
+    """Reservations of one component in few words: ``calico/accept``, ``calico (accept, pass)``."""
+    by_component: dict[str, list[str]] = {}
+    for row in rows:
+        by_component.setdefault(row.component, []).append(row.reservation.name)
+    return ", ".join(f"{c}/{n[0]}" if len(n) == 1 else f"{c} ({', '.join(n)})" for c, n in by_component.items())
 
 
 def _help(a: Effective, b: Effective) -> str:
@@ -211,6 +242,6 @@ def _help(a: Effective, b: Effective) -> str:
 def _location(row: Effective) -> Location:
     origin = row.reservation.origin
     found = positions.of_file(origin.path)
-    line, column, end = found.find((*origin.keys, "name"))
+    line, column, end = found.find((*origin.keys, "name"), value=True)
     role = "writer" if row.reservation.changes else "reader"
     return Location(role, row.path, "registry", origin.path, line, column, end, found.line(line))

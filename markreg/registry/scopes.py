@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from markreg.registry.model import Dimension, Field, Registry, Scope
+from markreg.registry.model import Field, Registry, Scope
+from markreg.registry.words import Dimension
 
 HOST = "host"
 _BRIDGE = "bridge:"

@@ -9,9 +9,10 @@ from functools import cache
 from typing import Any, cast, get_args
 
 from markreg.model import Confidence
-from markreg.registry.model import Interface, Kind, Recognise, Registry
+from markreg.registry.model import Interface, Recognise, Registry
 from markreg.registry.patterns import Marker, Pattern, pattern
 from markreg.registry.schema import markers
+from markreg.registry.words import Kind
 
 # What is known of one place, by the keys of [[recognise]]: each key may have several words.
 Facts = Mapping[str, Sequence[str]]

@@ -146,7 +146,8 @@ def _check_lists(registry: Registry) -> None:
         _field_bits(registry, agreement.origin, agreement.field, agreement.bits)
         for owner in agreement.allows:
             if owner not in agreement.owners:
-                raise flaw(agreement.origin, ("allows", owner), f"{owner!r} is none of the owners{did_you_mean(owner, agreement.owners)}")
+                message = f"{owner!r} is none of the owners{did_you_mean(owner, agreement.owners)}"
+                raise flaw(agreement.origin, ("allows", owner), message, value=False)
     for conflict in registry.conflicts:
         for number, owner in enumerate(conflict.between):
             _known(registry, conflict.origin, ("between", number), owner)
@@ -166,7 +167,8 @@ def _check_lists(registry: Registry) -> None:
         for key in ("releases", "settings"):
             for name in getattr(pool, key):
                 if name not in pool.components:
-                    raise flaw(pool.origin, (key, name), f"{name!r} is none of the pool's components{did_you_mean(name, pool.components)}")
+                    message = f"{name!r} is none of the pool's components{did_you_mean(name, pool.components)}"
+                    raise flaw(pool.origin, (key, name), message, value=False)
         _check_settings(registry, pool.origin, pool.settings)
 
 
@@ -176,7 +178,8 @@ def _check_settings(registry: Registry, origin: Origin, settings: Mapping[str, M
         known = {k.name: k for k in rules.knob} if rules else {}
         for name, value in values.items():
             if name not in known:
-                raise flaw(origin, ("settings", component, name), f"no knob {name!r} in {component}{did_you_mean(name, known)}")
+                message = f"no knob {name!r} in {component}{did_you_mean(name, known)}"
+                raise flaw(origin, ("settings", component, name), message, value=False)
             try:
                 numbers.knob_value(known[name], value)
             except BitsError as error:

@@ -7,13 +7,14 @@ from itertools import combinations
 from markreg.bits import BitsError, format_bits, full, parse_bits, parse_int
 from markreg.registry import numbers, releases
 from markreg.registry.errors import Flaw, did_you_mean
-from markreg.registry.model import ComponentEntry, Draw, Knob, Origin, Pool, Registry, Reservation, When
+from markreg.registry.model import ComponentEntry, Draw, Knob, Origin, Pool, Registry, Reservation
 from markreg.registry.scopes import is_scope
+from markreg.registry.words import When
 
 
-def flaw(origin: Origin, keys: tuple[str | int, ...], message: str) -> Flaw:
-    """Something wrong at a key of a table."""
-    return Flaw(origin.path, (*origin.keys, *keys), message)
+def flaw(origin: Origin, keys: tuple[str | int, ...], message: str, value: bool = True) -> Flaw:
+    """Something wrong with the value of a key of a table, or with the key itself."""
+    return Flaw(origin.path, (*origin.keys, *keys), message, value)
 
 
 def check_times(origin: Origin, keys: tuple[str | int, ...], row: Reservation | Draw) -> None:
@@ -164,9 +165,9 @@ class ComponentCheck:
         try:
             code = parse_int(text)
         except BitsError as error:
-            raise flaw(row.origin, keys, str(error)) from None
+            raise flaw(row.origin, keys, str(error), value=keys[-1] != text) from None
         if code & ~mask:
-            raise flaw(row.origin, keys, f"{text} sets bits outside {format_bits(mask)}")
+            raise flaw(row.origin, keys, f"{text} sets bits outside {format_bits(mask)}", value=keys[-1] != text)
 
     def _parent(self, row: Reservation, seen: tuple[str, ...] = ()) -> tuple[ComponentCheck, Reservation]:
         """The reservation that a row is within, and the checks of its component."""
@@ -202,7 +203,8 @@ class ComponentCheck:
 
     def _knob(self, origin: Origin, keys: tuple[str | int, ...], name: str) -> Knob:
         if name not in self.knobs:
-            raise flaw(origin, keys, f"no knob {name!r} in {self.entry.name}{did_you_mean(name, self.knobs)}")
+            message = f"no knob {name!r} in {self.entry.name}{did_you_mean(name, self.knobs)}"
+            raise flaw(origin, keys, message, value=keys[-1] != name)
         return self.knobs[name]
 
     def _when(self, origin: Origin, keys: tuple[str | int, ...], when: When) -> None:

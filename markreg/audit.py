@@ -1,0 +1,42 @@
+"""The main job: from gathered inputs to an audit."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from markreg.checks import Context, run
+from markreg.fingerprint import fingerprinted
+from markreg.inputs import Gathered
+from markreg.model import Audit, Finding
+from markreg.node import build
+from markreg.paths.order import Order
+from markreg.registry import accepted
+from markreg.registry.model import Registry
+
+_RANK = {"error": 0, "warning": 1, "note": 2}
+_INCOMPLETE = ("MK901", "MK902", "MK904")
+
+
+def audit(gathered: Gathered, registry: Registry) -> Audit:
+    """Everything markreg finds on the node that the inputs describe, in a stable order."""
+    node = build(gathered, registry)
+    context = Context(node, registry, {k.source.path: k.source for k in gathered.known}, Order(node.tables))
+    found = accepted.apply(tuple(run(context)), registry)
+    findings = tuple(fingerprinted(context, sorted(found, key=_place)))
+    complete = not (node.opaque or node.problems or any(f.code in _INCOMPLETE for f in findings))
+    return Audit(node, findings, complete, registry.path, registry.sha256)
+
+
+def selected(done: Audit, select: tuple[str, ...], ignore: tuple[str, ...], names: dict[str, str]) -> Audit:
+    """The audit with only the findings that ``select`` names (all when empty) and ``ignore`` does not: codes, prefixes, names."""
+
+    def named(finding: Finding, words: tuple[str, ...]) -> bool:
+        return any(finding.code.startswith(w) or names.get(finding.code) == w for w in words)
+
+    kept = tuple(f for f in done.findings if (not select or named(f, select)) and not named(f, ignore))
+    return replace(done, findings=kept)
+
+
+def _place(finding: Finding) -> tuple[object, ...]:
+    where = finding.locations[0] if finding.locations else None
+    return (_RANK[finding.severity], finding.code, finding.field, -finding.mask, finding.owners, (where.path, where.line) if where else ())

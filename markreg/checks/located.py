@@ -1,0 +1,33 @@
+"""Places in the sources, as findings show them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from markreg.checks import Context
+from markreg.model import Location, Owned
+
+_MOST = 3
+
+
+def location(context: Context, role: str, owned: Owned, line: int | None = None) -> Location:
+    """One line of a use, by default its first."""
+    use = owned.use
+    number = use.lines[0] if line is None and use.lines else line or 0
+    source = context.sources.get(use.path)
+    text = source.line(number) if source else use.clause
+    column, end = source.locate(number, use.clause) if source else (1, len(text) + 1)
+    return Location(role, owned.owner, use.place.text, use.path, number, column, end, text, owned.id)
+
+
+def locations(context: Context, role: str, uses: Iterable[Owned]) -> tuple[Location, ...]:
+    """At most three lines for a role, from different statements where there are several."""
+    chosen = list(uses)[:_MOST]
+    return tuple(location(context, role, owned) for owned in chosen)
+
+
+def location_at(context: Context, role: str, path: str, line: int) -> Location:
+    """A line of an input that no use stands for."""
+    source = context.sources.get(path)
+    text = source.line(line) if source and line else ""
+    return Location(role, "", "", path, line, 1, len(text) + 1, text)

@@ -1,0 +1,24 @@
+"""Fingerprints: equal for the same fault on two nodes, unchanged when lines move."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from hashlib import sha256
+
+from markreg.checks import Context
+from markreg.model import Finding
+
+# What differs between two nodes with the same rules: hashes in chain names and comments, addresses, numbers of interfaces.
+_INSTANCE = re.compile(r"\b[A-Za-z0-9_-]{11,}\b|\b[0-9A-F]{8,}\b|\d+\.\d+\.\d+\.\d+(?:/\d+)?|\b[a-z]+\d[\w.]*")
+
+
+def fingerprinted(context: Context, findings: Iterable[Finding]) -> Iterator[Finding]:
+    """The findings with their fingerprints: code, field, mask, owners, statements without instance names, shape of the path."""
+    statements = {o.id: f"{o.use.place.table} {o.use.clause}" for o in context.node.uses}
+    for finding in findings:
+        said = sorted({_INSTANCE.sub("*", statements.get(x.use, x.text)) for x in finding.locations})
+        path = [str(step.get("step")) for step in finding.path]
+        parts = (finding.code, finding.field, hex(finding.mask), *finding.owners, *said, *path)
+        yield replace(finding, fingerprint=sha256("\0".join(parts).encode("utf-8", "replace")).hexdigest()[:16])
