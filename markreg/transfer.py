@@ -270,6 +270,18 @@ class Predicate:
         """Every word matches."""
         return self.accepts == ((0, self.mask),)
 
+    def inverse(self) -> Predicate:
+        """The test that holds where this one does not."""
+        gaps: list[tuple[int, int]] = []
+        start = 0
+        for low, high in self.accepts:
+            if start < low:
+                gaps.append((start, (low - 1) & self.mask))
+            start = ((high | ~self.mask) + 1) & self.mask if high != self.mask else self.mask + 1
+        if start <= self.mask:
+            gaps.append((start, self.mask))
+        return Predicate(self.field, self.mask, tuple(gaps), self.value, not self.negated)
+
     def exact(self) -> int | None:
         """The one value of ``field & mask`` that matches, if there is just one."""
         if len(self.accepts) == 1 and self.accepts[0][0] == self.accepts[0][1]:

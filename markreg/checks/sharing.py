@@ -1,0 +1,246 @@
+"""Bits that two owners share: MK101 to MK104 and MK106."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from markreg.bits import format_bits
+from markreg.checks import Context
+from markreg.checks.located import locations
+from markreg.model import FIELDS, Finding, Owned, Severity
+from markreg.paths.definitions import (
+    Definition,
+    after,
+    clears,
+    definitions,
+    may_be_one,
+    may_be_zero,
+    meets,
+    sets,
+    whole,
+)
+from markreg.registry.agreements import Side, agreed
+from markreg.transfer import Word
+
+_Key = tuple[str, str, str, str, str]
+
+
+@dataclass(slots=True)
+class _Pair:
+    """One finding in the making: everything that says the same of two owners and a field."""
+
+    mask: int = 0
+    writers: dict[str, Owned] = field(default_factory=dict)
+    readers: dict[str, Owned] = field(default_factory=dict)
+    victims: dict[str, Owned] = field(default_factory=dict)
+    carriers: dict[str, Owned] = field(default_factory=dict)
+    occurrences: int = 0
+
+    def add(self, mask: int, writer: Owned, reader: Owned, victim: Owned | None = None, carriers: Iterable[Owned] = ()) -> None:
+        """One more pair of statements."""
+        self.mask |= mask
+        self.writers.setdefault(writer.id, writer)
+        self.readers.setdefault(reader.id, reader)
+        if victim:
+            self.victims.setdefault(victim.id, victim)
+        self.carriers.update((c.id, c) for c in carriers)
+        self.occurrences += 1
+
+
+def check(context: Context, earlier: tuple[Finding, ...]) -> Iterator[Finding]:
+    """One finding for each code, pair of owners and field."""
+    del earlier
+    work = _Sharing(context)
+    work.decided()
+    work.claimed_twice()
+    work.apart()
+    for (code, writer, reader, name, carrier), pair in work.pairs.items():
+        yield _finding(context, code, writer, reader, name, carrier, pair)
+
+
+class _Sharing:
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.order = context.order
+        self.pairs: dict[_Key, _Pair] = {}
+        self.uses = _representatives(context.node.uses)
+        self.readers = [o for o in self.uses if o.use.predicate is not None and not o.use.predicate.always()]
+        self.writers = [o for o in self.uses if o.use.effect is not None and not o.use.possible]
+
+    def note(self, code: str, writer: Owned, reader: Owned, mask: int, **more: object) -> None:
+        """Adds a pair, unless the two owners agree about these bits."""
+        carrier = more.get("carriers")
+        name = carrier[-1].owner if isinstance(carrier, tuple) and carrier and code == "MK104" else ""
+        key = (code, writer.owner, reader.owner, reader.use.field, name)
+        self.pairs.setdefault(key, _Pair()).add(mask, writer, reader, **more)  # type: ignore[arg-type]
+
+    def agreed(self, writer: Owned, reader: Owned, mask: int, reads: bool = True) -> bool:
+        """Whether the registry lets both have the bits; it never covers a write of the whole field."""
+        if whole(writer.use):
+            return False
+        sides = Side(writer.owner, "write"), Side(reader.owner, "read" if reads else "write")
+        return agreed(self.context.registry, *sides, reader.use.field, mask)
+
+    def decided(self) -> None:
+        """MK101, MK102, MK104: a match of one owner that another's write decides, or whose bits are lost."""
+        by_field: dict[str, list[Owned]] = {}
+        for reader in self.readers:
+            by_field.setdefault(reader.use.field, []).append(reader)
+        own: dict[tuple[str, str], list[Owned]] = {}
+        for writer in self.writers:
+            own.setdefault((writer.owner, writer.use.field), []).append(writer)
+        for definition in definitions(self.writers, self.order):
+            for reader in by_field.get(definition.field, ()):
+                self._decides(definition, reader, own.get((reader.owner, definition.field), []), own)
+        for writer in self.writers:
+            for reader in by_field.get(writer.use.field, ()):
+                if reader.owner != writer.owner and clears(writer.use) & reader.use.mask:
+                    self._loses(writer, reader, own.get((reader.owner, writer.use.field), []))
+
+    def _decides(self, definition: Definition, reader: Owned, own: list[Owned], all_own: dict[tuple[str, str], list[Owned]]) -> None:
+        origin, last, predicate = definition.origin, definition.last, reader.use.predicate
+        assert predicate is not None
+        stale = origin.owner == reader.owner
+        if not definition.bits & predicate.mask or (stale and last.owner == reader.owner):
+            return
+        zero = Word.const(0, FIELDS[definition.field].width)
+        states = [zero, *(after(o.use, zero) for o in own if o.use.field == definition.field)]
+        mask = 0
+        for state in states:
+            mask |= _decided_bits(reader, state, definition.effect.applied({definition.field: state}))
+        mask &= definition.bits
+        if not mask or not meets(self.order, last, reader):
+            return
+        foreign = [c for c in definition.via if c.owner not in (origin.owner, reader.owner)]
+        if stale or foreign:
+            kept = all_own.get((reader.owner, definition.origin.use.field if not definition.via else _source(definition)), [])
+            if not foreign or any(sets(o.use) & mask for o in kept if o.use.field != reader.use.field):
+                return
+            self.note("MK104", origin, reader, mask, carriers=tuple(foreign))
+        elif not self.agreed(origin, reader, mask):
+            self.note("MK101", origin, reader, mask, carriers=definition.via)
+
+    def _loses(self, writer: Owned, reader: Owned, own: list[Owned]) -> None:
+        predicate = reader.use.predicate
+        assert predicate is not None
+        zero = Word.const(0, FIELDS[writer.use.field].width)
+        for victim in own:
+            if not sets(victim.use) & clears(writer.use) & predicate.mask:
+                continue
+            state = after(victim.use, zero)
+            left = after(writer.use, state)
+            mask = _decided_bits(reader, state, left) & may_be_one(state) & may_be_zero(left) & sets(victim.use)
+            if not mask or self.agreed(writer, reader, mask):
+                continue
+            if meets(self.order, victim, writer) and meets(self.order, writer, reader):
+                self.note("MK102", writer, reader, mask, victim=victim)
+
+    def claimed_twice(self) -> None:
+        """MK103: two owners write the same bits on one path and nobody is seen to read them in between."""
+        for first in self.writers:
+            for second in self.writers:
+                if first.owner == second.owner or first.use.field != second.use.field:
+                    continue
+                mask = sets(first.use) & (clears(second.use) | sets(second.use))
+                mask &= ~self._told(first.owner, second.owner, first.use.field)
+                if mask and not self.agreed(first, second, mask, reads=False) and meets(self.order, first, second):
+                    self.note("MK103", first, second, mask)
+
+    def apart(self) -> None:
+        """MK106: the same bits, and no way from one to the other that matters."""
+        for first in self.writers:
+            for second in self.uses:
+                if first.owner == second.owner or first.use.field != second.use.field or second.use.possible:
+                    continue
+                mask = sets(first.use) & second.use.mask & ~self._told(first.owner, second.owner, first.use.field)
+                if mask and not self.agreed(first, second, mask, reads=second.use.effect is None):
+                    self.note("MK106", first, second, mask)
+
+    def _told(self, a: str, b: str, name: str) -> int:
+        """The bits of a field that findings between two owners speak of already."""
+        mask = 0
+        for (_, writer, reader, told, carrier), pair in self.pairs.items():
+            if told == name and {a, b} <= {writer, reader, carrier}:
+                mask |= pair.mask
+        return mask
+
+
+def _decided_bits(reader: Owned, before: Word, later: Word) -> int:
+    """The examined bits that ``later`` may hold otherwise, if that can turn the match."""
+    predicate = reader.use.predicate
+    assert predicate is not None
+    other = predicate.inverse()
+    turned = (predicate.may_hold(before) and other.may_hold(later)) or (other.may_hold(before) and predicate.may_hold(later))
+    if not turned:
+        return 0
+    return predicate.mask & ((may_be_one(later) & may_be_zero(before)) | (may_be_zero(later) & may_be_one(before)))
+
+
+def _source(definition: Definition) -> str:
+    """The field from which the last copy took the bits."""
+    return definition.via[-2].use.field if len(definition.via) > 1 else definition.origin.use.field
+
+
+def _representatives(uses: Iterable[Owned]) -> list[Owned]:
+    """One use for all that are alike in everything the questions ask for, so that a hundred endpoints count as one."""
+    chosen: dict[tuple[object, ...], Owned] = {}
+    for owned in uses:
+        use = owned.use
+        place = use.place
+        exact = place.chain if any(place.chain == c for c in ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING")) else place.hooks
+        key = (owned.owner, use.field, use.access, use.effect, use.predicate, use.possible, use.scope, place.kind, place.table)
+        chosen.setdefault((*key, place.backend, place.priority, place.hooks, exact, use.statement), owned)
+    return list(chosen.values())
+
+
+_SAYS = {
+    "MK101": "{writer} sets {bits}, which decides a match of {reader}",
+    "MK102": "{writer} overwrites {bits}, which {reader} set before and reads again",
+    "MK103": "{writer} and {reader} both write {bits} on one path",
+    "MK104": "{carrier} carries {bits} of {writer} to a match of {reader}",
+    "MK106": "{writer} and {reader} both use {bits}, on paths that are not seen to meet",
+}
+_SEVERITY: dict[str, Severity] = {"MK101": "error", "MK102": "error", "MK103": "warning", "MK104": "error", "MK106": "note"}
+
+
+def _finding(context: Context, code: str, writer: str, reader: str, name: str, carrier: str, pair: _Pair) -> Finding:
+    numbers = format_bits(pair.mask)
+    bits = f"{name} bit{'' if numbers.isdigit() else 's'} {numbers}"
+    second = {"MK102": "reader", "MK103": "writer"}.get(code, "reader")
+    places = [*locations(context, "writer", pair.writers.values()), *locations(context, second, pair.readers.values())]
+    places += locations(context, "victim", pair.victims.values())
+    places += locations(context, "carrier", pair.carriers.values())
+    owners = (writer, reader, carrier) if carrier else (writer, reader)
+    message = _SAYS[code].format(writer=writer, reader=reader, bits=bits, carrier=carrier)
+    severity = _severity(code, pair)
+    first, last = next(iter(pair.writers.values())), next(iter(pair.readers.values()))
+    path = _path(context, first, last, tuple(pair.carriers.values())[:3])
+    return Finding(code, severity, message, name, pair.mask, owners, tuple(places), "", pair.occurrences, path)
+
+
+def _path(context: Context, writer: Owned, reader: Owned, carriers: tuple[Owned, ...]) -> tuple[dict[str, object], ...]:
+    steps: list[dict[str, object]] = [{"step": "write", "use": writer.id, "place": writer.use.place.text}]
+    steps += [{"step": "copy", "use": c.id, "place": c.use.place.text} for c in carriers]
+    meeting = context.order.meeting((carriers or (writer,))[-1].use, reader.use)
+    if meeting and meeting.first != meeting.second:
+        steps.append({"step": "hop", "place": f"{meeting.first} to {meeting.second}"})
+    steps.append({"step": "read" if reader.use.effect is None else "write", "use": reader.id, "place": reader.use.place.text})
+    return tuple(steps)
+
+
+def _severity(code: str, pair: _Pair) -> Severity:
+    """Evidence: a guessed owner never makes an error, a presumed use never more than a note."""
+    severity = _SEVERITY[code]
+    sides = [max(side.values(), key=lambda o: _RANK[o.confidence]) for side in (pair.writers, pair.readers)]
+    if any(all(o.use.basis == "registry" for o in side.values()) for side in (pair.writers, pair.readers)):
+        return "note"
+    weakest = min(_RANK[o.confidence] for o in sides)
+    if weakest == 0:
+        return "note"
+    if weakest == 1 and severity == "error" and not all(whole(o.use) for o in sides):
+        return "warning"
+    return severity
+
+
+_RANK = {"low": 0, "medium": 1, "high": 2}
