@@ -11,7 +11,7 @@ from markreg.model import Component, Confidence, Owned, Reading, Rule, Table, Us
 from markreg.registry.effective import Settings
 from markreg.registry.model import Registry
 from markreg.registry.signatures import RANKS, Facts, Index, Match, Signature
-from markreg.unclaimed import Unclaimed, group
+from markreg.unclaimed import PREFIX, Unclaimed, group
 
 _EVIDENCE = 3
 NOBODY = "no signature"
@@ -200,7 +200,9 @@ class _Attribution:
             key = mark_key(claim.use)
             owners = writers.get((claim.use.scope.netns, *key), {}) if key and claim.use.access == "read" else {}
             if len(owners) == 1:
-                (claim.owner, place), claim.confidence = next(iter(owners.items())), "low"
+                claim.owner, place = next(iter(owners.items()))
+                # A known component is a guess then; a group that nobody is known to own stays what it is, lines that are there.
+                claim.confidence = "high" if claim.owner.startswith(PREFIX) else "low"
                 claim.by = f"same mark and mask as in {place}"
 
 

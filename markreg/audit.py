@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
 from markreg.checks import Context, run
 from markreg.fingerprint import fingerprinted
 from markreg.inputs import Gathered
-from markreg.model import Audit, Finding
+from markreg.model import Audit, Finding, Node
 from markreg.node import build
 from markreg.paths.order import Order
 from markreg.registry import accepted
 from markreg.registry.model import Registry
+from markreg.source import Source
 
 _RANK = {"error": 0, "warning": 1, "note": 2}
 _INCOMPLETE = ("MK901", "MK902", "MK904")
@@ -20,11 +23,20 @@ _INCOMPLETE = ("MK901", "MK902", "MK904")
 def audit(gathered: Gathered, registry: Registry) -> Audit:
     """Everything markreg finds on the node that the inputs describe, in a stable order."""
     node = build(gathered, registry)
-    context = Context(node, registry, {k.source.path: k.source for k in gathered.known}, Order(node.tables))
+    context = Context(node, registry, sources(gathered, node), Order(node.tables))
     found = accepted.apply(tuple(run(context)), registry)
     findings = tuple(fingerprinted(context, sorted(found, key=_place)))
     complete = not (node.opaque or node.problems or any(f.code in _INCOMPLETE for f in findings))
     return Audit(node, findings, complete, registry.path, registry.sha256)
+
+
+def sources(gathered: Gathered, node: Node) -> dict[str, Source]:
+    """Every text that findings may point to: the inputs, and the registry where presumed uses stand."""
+    found = {k.source.path: k.source for k in gathered.known}
+    for path in {o.use.path for o in node.uses if o.use.basis == "registry"} - found.keys():
+        with suppress(OSError):
+            found[path] = Source(path, Path(path).read_bytes())
+    return found
 
 
 def selected(done: Audit, select: tuple[str, ...], ignore: tuple[str, ...], names: dict[str, str]) -> Audit:

@@ -10,11 +10,11 @@ from markreg.model import Hook, Table
 def closure(table: Table, start: str) -> set[str]:
     """``start`` and every chain that its rules lead to. Set operations only: a node of ten thousand services has 50,000 chains."""
     steps = table.steps
-    seen = frontier = {start}
+    seen, frontier = {start}, {start}
     while frontier:
         found: set[str] = set().union(*[steps[name][1] for name in frontier if name in steps])
         frontier = found - seen
-        seen = seen | frontier
+        seen |= frontier
     return seen
 
 

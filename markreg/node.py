@@ -8,6 +8,7 @@ from dataclasses import replace
 from markreg.attribution import attribute
 from markreg.inputs import Gathered, Known
 from markreg.model import Input, MarkSet, Node, Reading
+from markreg.presumed import presumed
 from markreg.registry.model import Registry
 
 
@@ -28,6 +29,7 @@ def build(gathered: Gathered, registry: Registry) -> Node:
     """The node that the gathered sources describe."""
     readings = read(gathered.known)
     components, uses = attribute(readings, registry)
+    uses += presumed(components, readings, registry, first=len(uses) + 1)
     return Node(
         inputs=tuple(_input(r) for r in readings),
         components=components,

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from markreg.bits import format_bits
 from markreg.checks import Context
 from markreg.checks.located import locations
-from markreg.model import FIELDS, Finding, Owned, Severity
+from markreg.checks.severity import limited
+from markreg.model import FIELDS, Finding, Owned, Severity, Use
 from markreg.paths.definitions import (
     Definition,
     after,
@@ -18,6 +19,7 @@ from markreg.paths.definitions import (
     may_be_zero,
     meets,
     sets,
+    uncertain,
     whole,
 )
 from markreg.registry.agreements import Side, agreed
@@ -65,8 +67,8 @@ class _Sharing:
         self.order = context.order
         self.pairs: dict[_Key, _Pair] = {}
         self.uses = _representatives(context.node.uses)
-        self.readers = [o for o in self.uses if o.use.predicate is not None and not o.use.predicate.always()]
-        self.writers = [o for o in self.uses if o.use.effect is not None and not o.use.possible]
+        self.readers = [o for o in self.uses if _matches(o)]
+        self.writers = [o for o in self.uses if o.use.effect is not None and not uncertain(o.use)]
 
     def note(self, code: str, writer: Owned, reader: Owned, mask: int, **more: object) -> None:
         """Adds a pair, unless the two owners agree about these bits."""
@@ -99,10 +101,9 @@ class _Sharing:
                     self._loses(writer, reader, own.get((reader.owner, writer.use.field), []))
 
     def _decides(self, definition: Definition, reader: Owned, own: list[Owned], all_own: dict[tuple[str, str], list[Owned]]) -> None:
-        origin, last, predicate = definition.origin, definition.last, reader.use.predicate
-        assert predicate is not None
+        origin, last = definition.origin, definition.last
         stale = origin.owner == reader.owner
-        if not definition.bits & predicate.mask or (stale and last.owner == reader.owner):
+        if not definition.bits & reader.use.mask or (stale and last.owner == reader.owner):
             return
         zero = Word.const(0, FIELDS[definition.field].width)
         states = [zero, *(after(o.use, zero) for o in own if o.use.field == definition.field)]
@@ -122,15 +123,13 @@ class _Sharing:
             self.note("MK101", origin, reader, mask, carriers=definition.via)
 
     def _loses(self, writer: Owned, reader: Owned, own: list[Owned]) -> None:
-        predicate = reader.use.predicate
-        assert predicate is not None
         zero = Word.const(0, FIELDS[writer.use.field].width)
         for victim in own:
-            if not sets(victim.use) & clears(writer.use) & predicate.mask:
+            if not sets(victim.use) & clears(writer.use) & reader.use.mask:
                 continue
             state = after(victim.use, zero)
             left = after(writer.use, state)
-            mask = _decided_bits(reader, state, left) & may_be_one(state) & may_be_zero(left) & sets(victim.use)
+            mask = _decided_bits(reader, state, left) & may_be_one(state) & may_be_zero(left) & sets(victim.use) & clears(writer.use)
             if not mask or self.agreed(writer, reader, mask):
                 continue
             if meets(self.order, victim, writer) and meets(self.order, writer, reader):
@@ -142,7 +141,7 @@ class _Sharing:
             for second in self.writers:
                 if first.owner == second.owner or first.use.field != second.use.field:
                     continue
-                mask = sets(first.use) & (clears(second.use) | sets(second.use))
+                mask = sets(first.use) & clears(second.use) | _means(first.use) & _means(second.use)
                 mask &= ~self._told(first.owner, second.owner, first.use.field)
                 if mask and not self.agreed(first, second, mask, reads=False) and meets(self.order, first, second):
                     self.note("MK103", first, second, mask)
@@ -166,15 +165,27 @@ class _Sharing:
         return mask
 
 
+def _matches(owned: Owned) -> bool:
+    """Whether a use tests bits: a comparison that can turn out both ways, or a claim to read them."""
+    use = owned.use
+    if use.predicate is None:
+        return use.effect is None and use.basis != "observed"
+    return not use.predicate.always() and not use.predicate.never()
+
+
 def _decided_bits(reader: Owned, before: Word, later: Word) -> int:
     """The examined bits that ``later`` may hold otherwise, if that can turn the match."""
     predicate = reader.use.predicate
-    assert predicate is not None
-    other = predicate.inverse()
-    turned = (predicate.may_hold(before) and other.may_hold(later)) or (other.may_hold(before) and predicate.may_hold(later))
-    if not turned:
-        return 0
-    return predicate.mask & ((may_be_one(later) & may_be_zero(before)) | (may_be_zero(later) & may_be_one(before)))
+    if predicate is not None:
+        other = predicate.inverse()
+        if not (predicate.may_hold(before) and other.may_hold(later)) and not (other.may_hold(before) and predicate.may_hold(later)):
+            return 0
+    return reader.use.mask & ((may_be_one(later) & may_be_zero(before)) | (may_be_zero(later) & may_be_one(before)))
+
+
+def _means(use: Use) -> int:
+    """The bits that a write claims: its mask, or what it sets where it writes the whole word; a copy claims none."""
+    return sets(use) if whole(use) or use.access == "copy" else use.mask
 
 
 def _source(definition: Definition) -> str:
@@ -201,6 +212,13 @@ _SAYS = {
     "MK104": "{carrier} carries {bits} of {writer} to a match of {reader}",
     "MK106": "{writer} and {reader} both use {bits}, on paths that are not seen to meet",
 }
+_CONFIDENCE = {"low": 0, "medium": 1, "high": 2}
+
+
+def _evidence(owned: Owned) -> tuple[bool, int]:
+    return owned.use.basis != "registry", _CONFIDENCE[owned.confidence]
+
+
 _SEVERITY: dict[str, Severity] = {"MK101": "error", "MK102": "error", "MK103": "warning", "MK104": "error", "MK106": "note"}
 
 
@@ -213,7 +231,8 @@ def _finding(context: Context, code: str, writer: str, reader: str, name: str, c
     places += locations(context, "carrier", pair.carriers.values())
     owners = (writer, reader, carrier) if carrier else (writer, reader)
     message = _SAYS[code].format(writer=writer, reader=reader, bits=bits, carrier=carrier)
-    severity = _severity(code, pair)
+    sides = [max(side.values(), key=_evidence) for side in (pair.writers, pair.readers, pair.victims) if side]
+    severity = limited(_SEVERITY[code], *sides)
     first, last = next(iter(pair.writers.values())), next(iter(pair.readers.values()))
     path = _path(context, first, last, tuple(pair.carriers.values())[:3])
     return Finding(code, severity, message, name, pair.mask, owners, tuple(places), "", pair.occurrences, path)
@@ -227,20 +246,3 @@ def _path(context: Context, writer: Owned, reader: Owned, carriers: tuple[Owned,
         steps.append({"step": "hop", "place": f"{meeting.first} to {meeting.second}"})
     steps.append({"step": "read" if reader.use.effect is None else "write", "use": reader.id, "place": reader.use.place.text})
     return tuple(steps)
-
-
-def _severity(code: str, pair: _Pair) -> Severity:
-    """Evidence: a guessed owner never makes an error, a presumed use never more than a note."""
-    severity = _SEVERITY[code]
-    sides = [max(side.values(), key=lambda o: _RANK[o.confidence]) for side in (pair.writers, pair.readers)]
-    if any(all(o.use.basis == "registry" for o in side.values()) for side in (pair.writers, pair.readers)):
-        return "note"
-    weakest = min(_RANK[o.confidence] for o in sides)
-    if weakest == 0:
-        return "note"
-    if weakest == 1 and severity == "error" and not all(whole(o.use) for o in sides):
-        return "warning"
-    return severity
-
-
-_RANK = {"low": 0, "medium": 1, "high": 2}

@@ -41,6 +41,6 @@ def register(app: typer.Typer) -> None:
             common.refuse_inputs(gathered)
         done = engine.audit(gathered, known)
         done = common.choose(done, select, ignore)
-        sources = {k.source.path: k.source for k in gathered.known}
+        sources = engine.sources(gathered, done.node)
         common.report(done, sources, form, output, color, quiet, verbose)
         raise typer.Exit(common.status(done, "never" if exit_zero else fail_on, strict))

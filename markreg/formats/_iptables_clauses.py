@@ -75,8 +75,8 @@ def parse(body: str, hexadecimal: bool = False) -> Parsed:
         tree = _parser().parse(body)
     except UnexpectedInput as error:
         at = getattr(error, "pos_in_stream", None)
-        rest = "the end" if at is None or at >= len(body) else repr(body[at:].split(None, 1)[0])
-        raise ClauseError(f"unexpected {rest}") from None
+        ended = at is None or getattr(getattr(error, "token", None), "type", "") == "$END"
+        raise ClauseError("the rule ends too early" if ended else f"unexpected {body[at:].split(None, 1)[0][:40]!r}") from None
     result: list[Clause] = []
     verb = target = option = ""
     for piece in cast("list[Tree[Token]]", tree.children):
@@ -98,7 +98,9 @@ def parse(body: str, hexadecimal: bool = False) -> Parsed:
             made = _MAKERS[piece.data](_Words(words, hexadecimal))
         except BitsError as error:
             raise ClauseError(str(error)) from None
-        text = body[piece.meta.start_pos : piece.meta.end_pos]
+        # Addresses stand between some targets and their options: where they do, the options are the clause.
+        start = words[-2].start_pos if any(w.type == "BETWEEN" for w in words) else piece.meta.start_pos
+        text = body[start : piece.meta.end_pos]
         result.extend(replace(clause, text=text) for clause in made)
     odd = target.upper().endswith("MARK") and target not in _KNOWN_TARGETS
     return Parsed(tuple(result), target, verb in ("-g", "--goto"), odd)
@@ -138,7 +140,7 @@ class _Words:
         return found
 
     def number(self, text: str) -> int:
-        return parse_word(f"0x{text}" if self.hexadecimal else text, 32)
+        return parse_word(f"0x{text.removeprefix('0x')}" if self.hexadecimal else text, 32)
 
     def pair(self, text: str) -> tuple[int, int | None]:
         value, slash, mask = text.partition("/")
@@ -172,23 +174,24 @@ def _eb_match(words: _Words) -> list[Clause]:
     return _match(SKB_MARK.name)(words)
 
 
-def _set_word(words: _Words, field: str) -> Word:
+def _set_masks(words: _Words) -> tuple[int, int]:
+    """What the operation clears and what it flips."""
     option, text = next((str(w), str(v)) for w, v in pairwise(words.words) if w.type == "MARK_OP")
     value, mask = words.pair(text)
     if mask is not None and option not in ("--set-mark", "--set-xmark"):
         raise BitsError(f"{option} takes no mask")
     if option == "--and-mark":
-        return masked_set(field, 32, _ALL & ~value, 0)
+        return _ALL & ~value, 0
     if option == "--or-mark":
-        return masked_set(field, 32, value, value)
+        return value, value
     if option == "--xor-mark":
-        return masked_set(field, 32, 0, value)
+        return 0, value
     mask = _ALL if mask is None else mask
-    return masked_set(field, 32, mask | value if option == "--set-mark" else mask, value)
+    return mask | value if option == "--set-mark" else mask, value
 
 
 def _mark_target(words: _Words) -> list[Clause]:
-    return [_write(SKB_MARK.name, _set_word(words, SKB_MARK.name))]
+    return [_write(SKB_MARK.name, masked_set(SKB_MARK.name, 32, *_set_masks(words)))]
 
 
 def _connmark_target(words: _Words) -> list[Clause]:
@@ -196,13 +199,18 @@ def _connmark_target(words: _Words) -> list[Clause]:
     if len(modes) != 1:
         raise BitsError("CONNMARK takes one of set, save and restore")
     shift = 0
-    for option, sign in (("--left-shift-mark", 1), ("--right-shift-mark", -1)):
-        if (text := words.option(option)) is not None:
-            shift = sign * words.number(text)
+    for word, after in pairwise(words.words):
+        if word.type == "SHIFT":
+            shift = words.number(str(after)) * (1 if word == "--left-shift-mark" else -1)
     if abs(shift) > 31:
         raise BitsError(f"a shift by {abs(shift)} is outside a word of 32 bits")
     if modes[0].type == "MARK_OP":
-        return [_write(CT_MARK.name, _set_word(words, CT_MARK.name).shifted(shift))]
+        clear, flip = _set_masks(words)
+        # libxt_CONNMARK.c: a mask of its own takes the place of the one that stands before it.
+        for word, after in pairwise(words.words[words.words.index(modes[0]) :]):
+            if word in ("--mask", "--ctmask"):
+                clear = words.number(str(after))
+        return [_write(CT_MARK.name, masked_set(CT_MARK.name, 32, clear, flip).shifted(shift))]
     nfmask = _optional_mask(words, "--nfmask")
     ctmask = _optional_mask(words, "--ctmask")
     if modes[0].type == "SAVE":
@@ -221,15 +229,15 @@ def _optional_mask(words: _Words, name: str) -> int:
 
 def _connlabel(words: _Words) -> list[Clause]:
     text = str(next(w for w in words.words if w.type in ("VALUE", "QUOTED"))).strip('"')
-    if not text.isdigit():
+    if not text[:1].isdigit():
         raise BitsError(f"label {text!r} is a name; its number is in connlabel.conf")
-    if int(text) >= CT_LABEL.width:
+    label = words.number(text)
+    if label >= CT_LABEL.width:
         raise BitsError(f"label {text} is outside a field of {CT_LABEL.width} bits")
-    bit = 1 << int(text)
-    made = [_read(CT_LABEL.name, bit, bit, words.has("BANG"))]
-    if words.has("LABEL_SET"):
-        made.append(_write(CT_LABEL.name, masked_set(CT_LABEL.name, CT_LABEL.width, bit, bit)))
-    return made
+    bit = 1 << label
+    if words.has("LABEL_SET"):  # and then the rule matches whatever the bit was: connlabel_mt
+        return [_write(CT_LABEL.name, masked_set(CT_LABEL.name, CT_LABEL.width, bit, bit))]
+    return [_read(CT_LABEL.name, bit, bit, words.has("BANG"))]
 
 
 def _socket(words: _Words) -> list[Clause]:
@@ -263,10 +271,13 @@ def _hmark(words: _Words) -> list[Clause]:
     if modulus is None or not (count := words.number(modulus)):
         raise BitsError("HMARK without --hmark-mod")
     low = words.number(offset) if offset else 0
-    high = min(low + count - 1, _ALL)
+    high = low + count - 1
+    values: tuple[tuple[int, int], ...] = ((low, high),)
+    if high > _ALL:  # the sum is taken in 32 bits
+        values = ((0, high & _ALL), (low, _ALL))
     varying = full((low ^ high).bit_length())
     effect = Word.unknown(32).masked_into(Word.const(low, 32), varying)
-    return [_write(SKB_MARK.name, effect, values=((low, high),))]
+    return [_write(SKB_MARK.name, effect, values=values)]
 
 
 def _set_target(words: _Words) -> list[Clause]:

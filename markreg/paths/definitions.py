@@ -15,16 +15,21 @@ from markreg.paths.order import Order
 from markreg.transfer import Word
 
 
+def uncertain(use: Use) -> bool:
+    """Whether it is not known that a statement writes anything: a queue's verdict. A claim to write counts as a write."""
+    return use.possible and use.basis == "observed"
+
+
 def sets(use: Use) -> int:
     """Bits that a write can turn from 0 to 1 by itself, without a copy from elsewhere."""
-    if use.effect is None or use.possible:
+    if use.effect is None or uncertain(use):
         return 0
     return (use.effect.one | use.effect.other | use.effect.toggles(use.field)) & use.mask
 
 
 def clears(use: Use) -> int:
     """Bits that a write can turn from 1 to 0."""
-    if use.effect is None or use.possible:
+    if use.effect is None or uncertain(use):
         return 0
     effect = use.effect
     foreign = 0

@@ -24,6 +24,11 @@ _LIVES: dict[str, dict[str, int]] = {
     "input": {name: i for i, name in enumerate(("tc-ingress", "ingress", "prerouting", "route", "xfrm-in", "input"))},
     "output": {name: i for i, name in enumerate(("socket", "route", "output", "xfrm-out", "postrouting", "egress", "tc-egress"))},
 }
+# Where what no rule shows may act: programs on devices, sockets.
+_ELSEWHERE: dict[str, dict[str, tuple[str, ...]]] = {
+    "bpf": {"write": ("tc-ingress", "socket"), "read": ("route", "tc-egress")},
+    "socket": {"write": ("socket",), "read": ()},
+}
 _REROUTE = Hook("output", -150)
 # Below this priority a packet has no connection yet: nf_conntrack's NF_IP_PRI_CONNTRACK.
 _CONNTRACK = -200
@@ -64,6 +69,8 @@ def _hooks(use: Use) -> tuple[Hook, ...]:
         return (Hook("route", 0),)
     if place.kind == "xfrm":
         return tuple(Hook(h, 0) for h in ("xfrm-in", "xfrm-fwd", "xfrm-out") if h[5:] in place.text.split() or "state" in place.text)
+    if place.kind in _ELSEWHERE and not place.hooks:
+        return tuple(Hook(h, 0) for h in _ELSEWHERE[place.kind]["read" if use.effect is None else "write"])
     return place.hooks
 
 

@@ -1,0 +1,70 @@
+"""Statements about a whole word that others use too: MK201, MK202, MK203."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from markreg.checks import Context
+from markreg.checks.located import locations
+from markreg.checks.severity import limited
+from markreg.model import Finding, Owned, Severity
+from markreg.paths.definitions import whole
+from markreg.paths.order import families_meet
+
+AFTER = ("sharing", "lookups")
+_SAYS = {
+    "MK201": "{owner} writes the whole {field}{others}",
+    "MK202": "{owner} compares the whole {field}{others}",
+    "MK203": "{owner} copies a whole word into {field}{others}",
+}
+_HELP = {
+    "MK201": "write with a mask that holds your own bits alone: --set-xmark VALUE/MASK",
+    "MK202": "compare under a mask that holds your own bits alone: --mark VALUE/MASK",
+    "MK203": "save and restore under masks that hold your own bits alone: --nfmask MASK --ctmask MASK",
+}
+
+
+def check(context: Context, earlier: tuple[Finding, ...]) -> Iterator[Finding]:
+    """One finding for each owner, field and kind; a warning where another owner uses the field in that scope."""
+    told = {x.use for f in earlier if f.code.startswith("MK10") and f.severity != "note" for x in f.locations}
+    told |= {u for f in earlier if f.code.startswith("MK10") and f.severity != "note" for u in _owners_uses(context, f)}
+    groups: dict[tuple[str, str, str, str], list[Owned]] = {}
+    for owned in context.node.uses:
+        if (code := _code(owned)) and owned.id not in told:
+            groups.setdefault((code, owned.owner, owned.use.field, owned.use.scope.netns), []).append(owned)
+    for (code, owner, field, _), uses in groups.items():
+        others = sorted({o.owner for o in context.node.uses if any(_beside(o, u) for u in uses)})
+        severity: Severity = limited("warning" if others else "note", *uses[:1])
+        beside = f", where {_list(others)} use{'s' if len(others) == 1 else ''} bits of it" if others else ""
+        message = _SAYS[code].format(owner=owner, field=field, others=beside)
+        mask = uses[0].use.mask
+        count = sum(len(o.use.lines) for o in uses)
+        role = "reader" if code == "MK202" else "writer"
+        yield Finding(code, severity, message, field, mask, (owner,), locations(context, role, uses), _HELP[code], count)
+
+
+def _owners_uses(context: Context, finding: Finding) -> set[str]:
+    """The uses that a finding speaks of without showing them: those of its owners like one that it shows."""
+    shown = {x.use: x for x in finding.locations}
+    alike = {(o.owner, o.use.clause) for o in context.node.uses if o.id in shown}
+    return {o.id for o in context.node.uses if (o.owner, o.use.clause) in alike}
+
+
+def _code(owned: Owned) -> str | None:
+    use = owned.use
+    if not whole(use) or use.possible or use.basis != "observed":
+        return None
+    if use.effect is None:
+        return "MK202" if use.predicate and not use.predicate.always() else None
+    return "MK203" if use.access == "copy" else "MK201"
+
+
+def _beside(other: Owned, owned: Owned) -> bool:
+    """Whether another owner means bits of the same field in the same scope."""
+    a, b = other.use, owned.use
+    same = a.field == b.field and a.scope.netns == b.scope.netns and families_meet(a.scope.family, b.scope.family)
+    return same and other.owner != owned.owner and not whole(a) and not a.possible
+
+
+def _list(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

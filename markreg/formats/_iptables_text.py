@@ -1,0 +1,44 @@
+"""What the text of an iptables rule says besides its clauses: where it jumps, its comments, and what equal rules have in common.
+
+Every expression here takes linear time on any text: quantifiers are possessive, and a quote that nobody closes is no string.
+"""
+
+from __future__ import annotations
+
+import re
+
+_STRING = re.compile(r'"((?:[^"\\]|\\.)*+)("?)', re.DOTALL)
+_COMMENT = re.compile(r'--comment[ \t]+("(?:[^"\\]|\\.)*+"|[^ \t]+)', re.DOTALL)
+_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+_TARGET = re.compile(r"(?<![^ \t])(-j|--jump|-g|--goto)[ \t]*+([^ \t]+)")
+_DIFFERENCE = re.compile(
+    r"(?<![^ \t])(?:(-[sd]|--(?:source|destination|sport|dport|sports|dports|ports|src-range|dst-range|to-destination|to-source|to-ports"
+    r"|ctorigdst|ctorigsrc|ctorigdstport|probability|every|packet|comment))[ \t]++[^ \t]+|(-c)[ \t]++\d++[ \t]++\d++(?![^ \t]))"
+)
+# The grammar asks for the content of these.
+_WANTED = ("--bytecode ", "--label ")
+
+
+def blank(text: str, wanted: tuple[str, ...] = ()) -> str:
+    """The text with quoted strings emptied, except those that stand after one of ``wanted``."""
+    if '"' not in text:
+        return text
+    return _STRING.sub(lambda m: '""' if m[2] and not text.endswith(wanted, 0, m.start()) else m[0], text)
+
+
+def target_of(rest: str) -> tuple[str, str]:
+    """Option and name of where a rule jumps, quoted strings left aside; empty for a rule that goes on."""
+    found = _TARGET.findall(blank(rest))
+    return found[-1] if found else ("", "")
+
+
+def statement_of(rest: str) -> str:
+    """A rule without what differs between equal ones: quoted strings, addresses, ports and counters."""
+    return _DIFFERENCE.sub(lambda m: f"{m[1] or m[2]} _", blank(rest, _WANTED)).strip()
+
+
+def comment_of(rest: str) -> str:
+    """The comments of a rule, one a line, as they were before iptables-save quoted them."""
+    if "--comment" not in rest:
+        return ""
+    return "\n".join(_ESCAPE.sub(r"\1", c[1:-1]) if c[:1] == '"' else c for c in _COMMENT.findall(rest))
