@@ -83,7 +83,7 @@ def _folder(gathered: Gathered, folder: Path, notation: str | None) -> None:
 
 def _add(gathered: Gathered, source: Source, notation: str | None, *, named: bool) -> None:
     scope = scope_of(source.path)
-    if not source.data.strip():
+    if not source.data or source.data.isspace():
         if named:
             gathered.empty = True
             gathered.refuse(source.path, "is empty")

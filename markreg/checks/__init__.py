@@ -14,7 +14,7 @@ from markreg.registry.model import Registry
 from markreg.source import Source
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Context:
     """What a check may ask: the node, the registry, the sources by path, and the order of places."""
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from markreg.bits import format_bits
 from markreg.checks import Context
+from markreg.checks.advice import advice
 from markreg.checks.located import locations
 from markreg.checks.severity import limited
 from markreg.model import FIELDS, Finding, Owned, Severity, Use
@@ -22,6 +23,7 @@ from markreg.paths.definitions import (
     uncertain,
     whole,
 )
+from markreg.paths.exclusion import Exclusion
 from markreg.registry.agreements import Side, agreed
 from markreg.transfer import Word
 
@@ -69,6 +71,7 @@ class _Sharing:
         self.uses = _representatives(context.node.uses)
         self.readers = [o for o in self.uses if _matches(o)]
         self.writers = [o for o in self.uses if o.use.effect is not None and not uncertain(o.use)]
+        self.exclusion = Exclusion(context.order, context.node.tables, context.sources, self.writers)
 
     def note(self, code: str, writer: Owned, reader: Owned, mask: int, **more: object) -> None:
         """Adds a pair, unless the two owners agree about these bits."""
@@ -111,7 +114,7 @@ class _Sharing:
         for state in states:
             mask |= _decided_bits(reader, state, definition.effect.applied({definition.field: state}))
         mask &= definition.bits
-        if not mask or not meets(self.order, last, reader):
+        if not mask or not meets(self.order, last, reader) or self.exclusion.apart(last.use, reader.use, mask):
             return
         foreign = [c for c in definition.via if c.owner not in (origin.owner, reader.owner)]
         if stale or foreign:
@@ -132,7 +135,9 @@ class _Sharing:
             mask = _decided_bits(reader, state, left) & may_be_one(state) & may_be_zero(left) & sets(victim.use) & clears(writer.use)
             if not mask or self.agreed(writer, reader, mask):
                 continue
-            if meets(self.order, victim, writer) and meets(self.order, writer, reader):
+            if not meets(self.order, victim, writer) or not meets(self.order, writer, reader):
+                continue
+            if not self.exclusion.apart(writer.use, reader.use, mask) and not self.exclusion.apart(victim.use, writer.use, mask):
                 self.note("MK102", writer, reader, mask, victim=victim)
 
     def claimed_twice(self) -> None:
@@ -143,7 +148,9 @@ class _Sharing:
                     continue
                 mask = sets(first.use) & clears(second.use) | _means(first.use) & _means(second.use)
                 mask &= ~self._told(first.owner, second.owner, first.use.field)
-                if mask and not self.agreed(first, second, mask, reads=False) and meets(self.order, first, second):
+                if not mask or self.agreed(first, second, mask, reads=False) or not meets(self.order, first, second):
+                    continue
+                if not self.exclusion.apart(first.use, second.use, mask):
                     self.note("MK103", first, second, mask)
 
     def apart(self) -> None:
@@ -234,8 +241,9 @@ def _finding(context: Context, code: str, writer: str, reader: str, name: str, c
     sides = [max(side.values(), key=_evidence) for side in (pair.writers, pair.readers, pair.victims) if side]
     severity = limited(_SEVERITY[code], *sides)
     first, last = next(iter(pair.writers.values())), next(iter(pair.readers.values()))
+    help_ = "" if severity == "note" else advice(context, name, pair.mask, (writer, reader))
     path = _path(context, first, last, tuple(pair.carriers.values())[:3])
-    return Finding(code, severity, message, name, pair.mask, owners, tuple(places), "", pair.occurrences, path)
+    return Finding(code, severity, message, name, pair.mask, owners, tuple(places), help_, pair.occurrences, path)
 
 
 def _path(context: Context, writer: Owned, reader: Owned, carriers: tuple[Owned, ...]) -> tuple[dict[str, object], ...]:

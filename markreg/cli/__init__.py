@@ -5,24 +5,24 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from importlib import import_module
-from pkgutil import iter_modules
-
-import typer
+from typing import TYPE_CHECKING
 
 from markreg import __version__
+
+if TYPE_CHECKING:
+    import typer
 
 INTERRUPTED = 130
 FAILED = 2
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"markreg {__version__}")
-        raise typer.Exit
+def _app(words: list[str]) -> typer.Typer:
+    """The application with the command that the words name, or with all of them: for a command the others need not be loaded."""
+    from importlib import import_module
+    from pkgutil import iter_modules
 
+    import typer
 
-def _app() -> typer.Typer:
     app = typer.Typer(
         name="markreg",
         help="Who owns which bits of the packet mark, the connection mark and the connection label, and what collides.",
@@ -34,20 +34,31 @@ def _app() -> typer.Typer:
     )
 
     @app.callback()
-    def top(version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version.")) -> None:
-        del version
+    def top(version: bool = typer.Option(False, "--version", help="Print the version.")) -> None:
+        if version:
+            _say_version()
+            raise typer.Exit
 
-    for module in iter_modules(__path__):
-        if not module.name.startswith("_"):
-            import_module(f"{__name__}.{module.name}").register(app)
+    commands = [m.name for m in iter_modules(__path__) if not m.name.startswith("_")]
+    for name in words[:1] if words and words[0] in commands else commands:
+        import_module(f"{__name__}.{name}").register(app)
     return app
+
+
+def _say_version() -> None:
+    sys.stdout.write(f"markreg {__version__}\n")
+    sys.stdout.flush()
 
 
 def main() -> int:
     """Runs a command; the exit status of the process. A traceback is always a defect, and is shown only to who asks for it."""
     gc.disable()  # a run is short, and a large dump makes a hundred thousand objects that stay
     try:
-        _app()()
+        _open_streams()
+        if sys.argv[1:] == ["--version"]:
+            _say_version()
+        else:
+            _app(sys.argv[1:])()
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
@@ -56,6 +67,14 @@ def main() -> int:
     except Exception as error:
         if os.environ.get("MARKREG_DEBUG"):
             raise
-        typer.echo(f"markreg: internal error: {type(error).__name__}: {error} (MARKREG_DEBUG=1 shows where; please report it)", err=True)
+        what = f"{type(error).__name__}: {error} (MARKREG_DEBUG=1 shows where; please report it)"
+        sys.stderr.write(f"markreg: internal error: {what}\n")
         return FAILED
     return 0
+
+
+def _open_streams() -> None:
+    """Python leaves None where a caller has closed a standard stream: reading one finds nothing, writing to one goes nowhere."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115, PTH123 (it stays open)

@@ -2,9 +2,3 @@
 
 The only place that spawns processes or opens netlink: fixed argument vectors, time limits, no shell.
 """
-
-from __future__ import annotations
-
-from markreg.collect.tools import live
-
-__all__ = ["live"]

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 SK_MARK = "sk_mark"
 _ALL = full(32)
+# Far more than the kernel takes in one rule; the grammar needs 20 µs a word.
+_LONGEST = 16384
 # linux/filter.h SKF_AD_OFF + SKF_AD_MARK, and BPF_LD|BPF_W|BPF_ABS
 _CBPF_LOAD_MARK = "32 0 0 4294963220"
 
@@ -71,6 +73,8 @@ def parse(body: str, hexadecimal: bool = False) -> Parsed:
     """
     from lark.exceptions import UnexpectedInput
 
+    if len(body) > _LONGEST:
+        raise ClauseError(f"a rule of {len(body)} characters")
     try:
         tree = _parser().parse(body)
     except UnexpectedInput as error:

@@ -52,8 +52,8 @@ _MENTION = re.compile(
     r"[ \t](?:--[a-z0-9-]*(?:mark|label)|--zone|(?:-m|--match)[ \t]*bpf"
     r"|(?:-j|--jump)[ \t]*(?:\w*(?:MARK|mark)(?![\w-])|(?:NF)?QUEUE))"
 )
-# The same for a whole dump: beginning with two fixed characters it costs a fifth. Whatever holds "mark" is looked for besides.
-_MENTIONS = re.compile(r" -(?:(?:m|-match) *(?:bpf|connlabel)|(?:j|-jump) *(?:\w*MARK(?![\w-])|(?:NF)?QUEUE)|-zone|-label)")
+# What every other rule that concerns a mark holds somewhere, for a fast search of a whole dump.
+_WORDS = ("mark", "label", "-zone", " bpf")
 _DEVICE = re.compile(r"(?<![^ \t])(-[io])[ \t]+\S+")
 _INSTANCE = re.compile(r"[A-Za-z0-9_-]{16,}|[0-9]+")
 _CHUNK = 2 << 20
@@ -119,6 +119,7 @@ class _Reader:
     problems: list[Problem] = field(default_factory=list)
     statements: int = 0
     mark_lines: set[int] = field(default_factory=set)
+    targets: set[str] = field(default_factory=set)
 
     def reading(self, name: str) -> Reading:
         families = {t.family for t in self.tables}
@@ -190,9 +191,12 @@ class _Reader:
                     lines, targets = steps.get(chain) or steps.setdefault(chain, ([], []))
                 lines.append(number)
                 targets.append(target)
-        for number, entry in _lines_at(text, line, (m.start() for m in _GOTO.finditer(text))):
-            if target_of(entry)[0] in ("-g", "--goto"):
-                table.gotos.add(number)
+            else:
+                self.targets.add(target)
+        if " -g" in text or " --goto" in text:
+            for number, entry in _lines_at(text, line, (m.start() for m in _GOTO.finditer(text))):
+                if target_of(entry)[0] in ("-g", "--goto"):
+                    table.gotos.add(number)
         self.statements += len(found)
         return True
 
@@ -212,6 +216,7 @@ class _Reader:
                     continue
                 self.statements += 1
                 option, target = target_of(rest)
+                self.targets.add(target)
                 if target and verb in ("-I", "--insert"):
                     inserted.setdefault(chain, []).append((number, target))
                 elif target:
@@ -253,8 +258,10 @@ class _Reader:
         if self.thorough:
             yield from enumerate(text.split("\n")[1:-1], line)
             return
-        found = [at for s in self.sets.values() if s.markmask for at in _finds(text, f"-set {s.name} ")]
-        yield from _lines_at(text, line, sorted({*(m.start() for m in _MENTIONS.finditer(text)), *_finds(text, "mark"), *found}))
+        needles = [*_WORDS, *(f"-set {s.name} " for s in self.sets.values() if s.markmask)]
+        # A search for MARK would stop at every jump to KUBE-MARK-MASQ: the targets that were seen say what to look for.
+        needles += [target for target in self.targets if _MENTION.search(f" -j {target}")]
+        yield from _lines_at(text, line, sorted({at for needle in needles for at in _finds(text, needle)}))
 
     def _resolved(self, parsed: Parsed, line: int) -> Iterator[Clause]:
         """A rule's clauses with what ipset knows filled in."""

@@ -90,17 +90,20 @@ class Order:
 
     def meeting(self, first: Use, second: Use) -> Meeting | None:
         """How a packet that has met ``first`` can meet ``second`` afterwards; None if it cannot."""
+        way = next(self.ways(first, second), None)
+        return Meeting(way[0].life, way[0].hook, way[1].hook) if way else None
+
+    def ways(self, first: Use, second: Use) -> Iterator[tuple[Position, Position]]:
+        """Every pair of points, of one life and in this order, at which a packet can meet two places."""
         if first.scope.netns != second.scope.netns or not families_meet(first.scope.family, second.scope.family):
-            return None
+            return
         later = sorted(positions(second))
         for a in sorted(positions(first)):
             for b in later:
                 if a.life != b.life or (a.slot, a.priority, a.late) > (b.slot, b.priority, b.late):
                     continue
-                if a[:4] == b[:4] and not self._before(first, second, a.hook):
-                    continue
-                return Meeting(a.life, a.hook, b.hook)
-        return None
+                if a[:4] != b[:4] or self.before(first, second, a.hook):
+                    yield a, b
 
     def connected(self, first: Use, second: Use) -> bool:
         """Whether what one use leaves on a connection can be met by another, at this or any later packet."""
@@ -113,7 +116,7 @@ class Order:
             and alive(second)
         )
 
-    def _before(self, first: Use, second: Use, hook: str) -> bool:
+    def before(self, first: Use, second: Use, hook: str) -> bool:
         """Order inside one hook and priority: the kernel's registration order is not visible, that of rules in a chain is."""
         a, b = first.place, second.place
         key = (first.path, first.scope.netns, a.family, a.backend, a.table)
@@ -139,7 +142,7 @@ class Order:
         below: dict[str, set[str]] = {}
         for line, target in zip(lines, targets, strict=True):
             if target not in below:
-                below[target] = closure(table, target) & wanted
+                below[target] = closure(table, [target]) & wanted
             found = below[target]
             if first.place.chain in found:
                 earliest = line if earliest is None else min(earliest, line)

@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pkgutil import iter_modules
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
-from markreg.model import Audit
-from markreg.source import Source
+if TYPE_CHECKING:
+    from markreg.model import Audit
+    from markreg.source import Source
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,17 +25,34 @@ def render(audit: Audit, options: Options, sources: Mapping[str, Source]) -> str
     uses = Printer(sources)
     number = counts(audit)
     document: dict[str, Json] = {
-        "schema": SCHEMA,
+        **preamble(audit, SCHEMA),
+        "components": [_component(entry) for entry in audit.node.components],
+        "uses": [uses.use(owned) for owned in audit.node.uses],
+        "map": ownership(audit),
+        "findings": findings_of(audit.findings),
+        "summary": {"errors": number["error"], "warnings": number["warning"], "notes": number["note"]},
+    }
+    return dumped(document)
+
+
+def preamble(audit: Audit, schema: str) -> dict[str, Json]:
+    """What every document begins with."""
+    return {
+        "schema": schema,
         "version": __version__,
         "complete": audit.complete,
         "registry": {"path": audit.registry_path, "sha256": audit.registry_sha256},
         "inputs": [_input(entry) for entry in audit.node.inputs],
-        "components": [_component(entry) for entry in audit.node.components],
-        "uses": [uses.use(owned) for owned in audit.node.uses],
-        "map": [_map(entry) for entry in maps(audit.node.uses)],
-        "findings": _findings(audit.findings),
-        "summary": {"errors": number["error"], "warnings": number["warning"], "notes": number["note"]},
     }
+
+
+def ownership(audit: Audit) -> Json:
+    """The ownership map of every field and scope."""
+    return [_map(entry) for entry in maps(audit.node.uses)]
+
+
+def dumped(document: dict[str, Json]) -> str:
+    """A document as text: ASCII, bytes that are no UTF-8 as ``\\xNN``."""
     return json.dumps(_printable(document), indent=2).replace("\x7f", "\\u007f") + "\n"
 
 
@@ -78,7 +95,8 @@ def _map(entry: Map) -> Json:
     }
 
 
-def _findings(findings: tuple[Finding, ...]) -> list[Json]:
+def findings_of(findings: tuple[Finding, ...]) -> list[Json]:
+    """Findings, each with an ``id`` that tells equal ones apart."""
     seen: Counter[str] = Counter()
     result: list[Json] = []
     for finding in findings:

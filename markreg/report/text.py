@@ -17,21 +17,23 @@ from markreg.source import Source
 NAME = "text"
 _LEGEND = "W writes, R reads, B both; lower case: only by statements about the whole field"
 _EVIDENCE = 3
+_NAMED = 12
 
 
 def render(audit: Audit, options: Options, sources: Mapping[str, Source]) -> str:
     """Blocks with a blank line between them; ``quiet`` prints findings and totals only, and nothing for a clean complete audit."""
-    blocks = [_head(audit, options)]
+    blocks = [head(audit, options)]
     if not options.quiet:
-        blocks += [_components(audit, options), _maps(audit, options)]
+        blocks += [_components(audit, options), ownership(audit, options)]
     blocks += [list(diagnostic(finding, audit, options)) for finding in audit.findings]
     if not options.quiet or audit.findings:
         style = next((f.severity for f in audit.findings), "bold") if audit.findings else "bold"
         blocks.append([paint(line, style, options) for line in wrap(totals(audit), options.width)])
-    return "".join(line + "\n" for line in _joined(blocks))
+    return "".join(line + "\n" for line in joined(blocks))
 
 
-def _joined(blocks: list[list[str]]) -> Iterator[str]:
+def joined(blocks: list[list[str]]) -> Iterator[str]:
+    """The lines of all blocks, with a blank line between two."""
     filled = [block for block in blocks if block]
     for number, block in enumerate(filled):
         if number:
@@ -39,11 +41,17 @@ def _joined(blocks: list[list[str]]) -> Iterator[str]:
         yield from block
 
 
-def _head(audit: Audit, options: Options) -> list[str]:
+def head(audit: Audit, options: Options) -> list[str]:
+    """What was not understood, if anything; what was read, unless ``quiet``."""
     lines = [paint(line, "warning", options) for line in wrap(incomplete(audit), options.width) if line]
     if options.quiet:
         return lines
     lines += wrap(f"read {what_was_read(audit)}", options.width)
+    inputs = audit.node.inputs
+    if not options.verbose and inputs and (len(inputs) > 1 or audit.node.skipped):
+        names = [safe(entry.path.rpartition("/")[2], options.unicode) for entry in inputs[:_NAMED]]
+        more = f" and {len(inputs) - _NAMED} more" if len(inputs) > _NAMED else ""
+        lines += wrap(", ".join(names) + more, options.width, "  ", "  ")
     if options.verbose:
         for entry in audit.node.inputs:
             said = f"{entry.path}: {entry.format}, {plural(entry.statements, 'statement')}, {entry.mark_statements} about marks"
@@ -67,7 +75,8 @@ def _recognised(found: Component, options: Options) -> str:
     return f"{component(found)}: {by}" if by else component(found)
 
 
-def _maps(audit: Audit, options: Options) -> list[str]:
+def ownership(audit: Audit, options: Options) -> list[str]:
+    """The ownership map of every field and scope, with its legend."""
     lines: list[str] = []
     found = maps(audit.node.uses)
     for entry in found:

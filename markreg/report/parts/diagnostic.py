@@ -55,7 +55,7 @@ def _statement(place: Location, primary: bool, gutter: int, severity: str, optio
     corner, bar = ("┌─" if primary else "├─", "│") if options.unicode else ("-->" if primary else ":::", "|")
     margin = " " * (gutter + 1)
     if at := safe(where(place), options.unicode):
-        yield from wrap(at, options.width, f"{margin}{corner} ", f"{margin}{bar}  ")
+        yield f"{margin}{corner} {at}"  # never wrapped: terminals and editors open it
     said = sentence(part(place), options.unicode)
     if not place.text.strip():
         yield from wrap(said, options.width, f"{margin}{bar} ", f"{margin}{bar}   ") if said else ()
@@ -82,7 +82,8 @@ def _bits(finding: Finding, audit: Audit, margin: str) -> Iterator[str]:
     width = width_of(finding.field, audit.node.uses)
     for low in ruler.words(finding.mask, width):
         yield f"{margin}  {ruler.header(low)}"
-        yield f"{margin}  {ruler.row(low, lambda bit: _sign(bit, finding.mask, uses, width))}   ! contested"
+        said = "contested" if len(set(finding.owners)) > 1 else "the bits meant"
+        yield f"{margin}  {ruler.row(low, lambda bit: _sign(bit, finding.mask, uses, width))}   ! {said}"
 
 
 def _sign(bit: int, contested: int, uses: list[Use], width: int) -> str:

@@ -76,9 +76,11 @@ def bits_of(finding: Finding) -> str:
 
 
 def part(location: Location) -> str:
-    """``calico writes: iptables raw cali-PREROUTING``."""
-    verb = _VERBS.get(location.role, location.role)
-    return ": ".join(piece for piece in (" ".join(piece for piece in (location.owner, verb) if piece), location.place) if piece)
+    """``calico writes: iptables raw cali-PREROUTING``; the place alone where nobody does anything, as in a line that is broken."""
+    if not location.owner:
+        return location.place
+    said = f"{location.owner} {_VERBS.get(location.role, location.role)}"
+    return f"{said}: {location.place}" if location.place else said
 
 
 def where(location: Location) -> str:

@@ -1,0 +1,7 @@
+"""``python -m markreg``."""
+
+import sys
+
+from markreg.cli import main
+
+sys.exit(main())

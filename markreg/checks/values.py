@@ -1,0 +1,95 @@
+"""Ranges that hold codes rather than flags: MK107 and MK206."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from markreg.bits import format_mask, format_value_mask
+from markreg.checks import Context
+from markreg.checks.located import locations
+from markreg.checks.severity import limited
+from markreg.model import FIELDS, Finding, Owned
+from markreg.paths.definitions import meets, sets, uncertain
+
+AFTER = ("sharing",)
+
+
+@dataclass(slots=True)
+class _Codes:
+    """The values that an owner tests a range for, and the statements that write into it."""
+
+    tested: dict[int, Owned] = field(default_factory=dict)
+    written: dict[int, Owned] = field(default_factory=dict)
+    ored: dict[int, Owned] = field(default_factory=dict)
+
+
+_Ranges = dict[tuple[str, str, int], _Codes]
+
+
+def check(context: Context, earlier: tuple[Finding, ...]) -> Iterator[Finding]:
+    """Ranges are the masks of several bits under which an owner compares with a value that is not 0."""
+    ranges: _Ranges = {}
+    for owned in context.node.uses:
+        predicate = owned.use.predicate
+        if predicate and not predicate.negated and (value := predicate.exact()) and predicate.mask.bit_count() > 1:
+            codes = ranges.setdefault((owned.use.scope.netns, owned.use.field, predicate.mask), _Codes())
+            codes.tested.setdefault(value, owned)
+    by_owner = {key: _by_owner(context, key, codes) for key, codes in ranges.items()}
+    told = [f for f in earlier if f.code in ("MK101", "MK102", "MK104")]
+    for (_, name, mask), owners in by_owner.items():
+        yield from _ambiguous(context, name, mask, owners, told)
+        for owner, codes in owners.items():
+            yield from _ored(context, name, mask, owner, codes)
+
+
+def _by_owner(context: Context, key: tuple[str, str, int], all_codes: _Codes) -> dict[str, _Codes]:
+    """One range as each of its owners uses it."""
+    netns, name, mask = key
+    owners: dict[str, _Codes] = {}
+    for owned in context.node.uses:
+        use = owned.use
+        if (use.scope.netns, use.field) != (netns, name):
+            continue
+        codes = owners.setdefault(owned.owner, _Codes())
+        if use.predicate and use.predicate.mask == mask and (value := use.predicate.exact()) in all_codes.tested and value is not None:
+            codes.tested.setdefault(value, owned)
+        elif use.effect and not uncertain(use) and (ones := sets(use) & mask) and use.value is not None:
+            codes.written.setdefault(ones, owned)
+            if not use.mask & mask & ~ones:
+                codes.ored.setdefault(ones, owned)
+    return owners
+
+
+def _ambiguous(context: Context, name: str, mask: int, owners: dict[str, _Codes], told: list[Finding]) -> Iterator[Finding]:
+    """MK107: one value of a range that two owners both write and both look for."""
+    names = sorted(owners)
+    for number, a in enumerate(names):
+        for b in names[number + 1 :]:
+            if any(f.field == name and f.mask & mask and {a, b} <= set(f.owners) for f in told):
+                continue
+            own = [owners[x].tested.keys() & owners[x].written.keys() for x in (a, b)]
+            for value in sorted(own[0] & own[1]):
+                sides = (owners[a].written[value], owners[b].written[value])
+                shown = format_value_mask(value, mask, FIELDS[name].width)
+                message = f"{a} and {b} both write {name} {shown} and look for it: what it means is not decided"
+                places = [*locations(context, "writer", sides)]
+                places += locations(context, "reader", [owners[x].tested[value] for x in (a, b)])
+                yield Finding(
+                    "MK107", limited("warning", *sides), message, name, mask, (a, b), tuple(places), "give one of them another value"
+                )
+
+
+def _ored(context: Context, name: str, mask: int, owner: str, codes: _Codes) -> Iterator[Finding]:
+    """MK206: a code that is ORed over another of the same range makes a third that nobody looks for."""
+    for value, second in codes.ored.items():
+        for other, first in codes.written.items():
+            third = value | other
+            both = {value, other} <= codes.tested.keys() and third not in (value, other)
+            if not both or third in codes.tested or not meets(context.order, first, second):
+                continue
+            message = f"{owner} ORs {format_mask(value)} into {name} {format_mask(mask)} without clearing it: "
+            message += f"over {format_mask(other)} it gives {format_mask(third)}"
+            places = (*locations(context, "writer", (second, first)), *locations(context, "reader", (codes.tested[value],)))
+            help_ = f"write the whole range: --set-xmark {format_value_mask(value, mask, FIELDS[name].width)}"
+            yield Finding("MK206", limited("warning", second), message, name, mask, (owner,), places, help_)

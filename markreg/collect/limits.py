@@ -1,0 +1,22 @@
+"""What a live run may take from a node: seconds and bytes, over all its captures."""
+
+from __future__ import annotations
+
+import time
+
+SECONDS = 60.0
+BYTES = 256 << 20
+
+
+class Budget:
+    """The time and the output that are left."""
+
+    def __init__(self, seconds: float = SECONDS, size: int = BYTES) -> None:
+        self._end = time.monotonic() + seconds
+        self.seconds = seconds
+        self.bytes = size
+
+    @property
+    def left(self) -> float:
+        """Seconds until the run must end; 0 when it should have."""
+        return max(0.0, self._end - time.monotonic())
