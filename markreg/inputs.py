@@ -12,6 +12,7 @@ from markreg.model import Problem, Scope
 from markreg.source import Source
 
 STDIN = "-"
+_LARGEST = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,14 @@ def gather(paths: Sequence[str], stdin: BinaryIO, notation: str | None = None) -
 
 def _load(gathered: Gathered, path: str) -> Source | None:
     try:
-        return Source(path, Path(path).read_bytes())
+        file = Path(path)
+        if file.is_char_device() or file.is_block_device():
+            gathered.refuse(path, "is a device")
+            return None
+        if (size := file.stat().st_size) > _LARGEST:
+            gathered.refuse(path, f"is larger than {_LARGEST >> 20} MB ({size >> 20} MB)")
+            return None
+        return Source(path, file.read_bytes())
     except (OSError, ValueError) as error:
         gathered.refuse(path, f"cannot be read: {getattr(error, 'strerror', None) or error}")
         return None

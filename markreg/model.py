@@ -184,6 +184,22 @@ class MarkSet:
 
 
 @dataclass(frozen=True, slots=True)
+class Seen:
+    """A value that connections or sockets carry now: what somebody wrote before, no statement of anybody.
+
+    ``mask``: the bits that are known. ``count``: how many carry it; ``line`` is that of the first.
+    """
+
+    field: str
+    value: int
+    mask: int
+    zone: str | None
+    count: int
+    path: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
     """All that a format made of one input."""
 
@@ -198,6 +214,7 @@ class Reading:
     statements: int = 0
     mark_statements: int = 0
     sets: tuple[MarkSet, ...] = ()
+    seen: tuple[Seen, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +269,7 @@ class Node:
     problems: tuple[Problem, ...] = ()
     unread: tuple[Problem, ...] = ()
     skipped: int = 0
+    seen: tuple[Seen, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

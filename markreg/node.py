@@ -40,6 +40,7 @@ def build(gathered: Gathered, registry: Registry) -> Node:
         problems=(*gathered.problems, *(p for r in readings for p in r.problems)),
         unread=tuple(gathered.unread),
         skipped=gathered.skipped,
+        seen=tuple(x for r in readings for x in r.seen),
     )
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from markreg import cli
+from markreg.registry import positions
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("MARKREG_SHARED", ROOT.parent / "shared"))
@@ -23,6 +24,7 @@ def markreg(command: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """What ``markreg …`` prints on both streams, run in a folder, on 2026-12-01 and with no settings of the user."""
     program, *words = shlex.split(command)
     assert program == "markreg"
+    positions.of_file.cache_clear()  # it knows files by name, and this folder may have another of that name
     printed = io.BytesIO()
     stream = io.TextIOWrapper(printed, encoding="utf-8", write_through=True)
     with monkeypatch.context() as patch:

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 
-from markreg import formats
 from markreg.checks import pages
 from tests.support import ROOT, markreg
 
@@ -135,9 +134,3 @@ def test_explain_prints_the_page_by_code_and_by_name(code: str, tmp_path: Path, 
     pages.page.cache_clear()
     assert markreg(f"markreg explain {code}", tmp_path, monkeypatch) == page
     assert markreg(f"markreg explain {pages.name(code)}", tmp_path, monkeypatch) == page
-
-
-def test_what_is_said_not_to_be_read_is_not_read() -> None:
-    text = " ".join(LIMITATIONS.read_text(encoding="utf-8").split())
-    said = re.search(r"no reader for: ([^.]*)\.", text)
-    assert not set(said[1].split(", ") if said else ()) & set(formats.names())

@@ -14,8 +14,10 @@ from markreg.model import FIELDS, Finding, Owned, Severity, Use
 from markreg.paths.definitions import (
     Definition,
     after,
+    brings_the_same,
     clears,
     definitions,
+    differs,
     may_be_one,
     may_be_zero,
     meets,
@@ -27,7 +29,7 @@ from markreg.paths.exclusion import Exclusion
 from markreg.registry.agreements import Side, agreed
 from markreg.transfer import Word
 
-_Key = tuple[str, str, str, str, str]
+_Key = tuple[str, str, str, str, str, bool]
 
 
 @dataclass(slots=True)
@@ -59,8 +61,10 @@ def check(context: Context, earlier: tuple[Finding, ...]) -> Iterator[Finding]:
     work.decided()
     work.claimed_twice()
     work.apart()
-    for (code, writer, reader, name, carrier), pair in work.pairs.items():
-        yield _finding(context, code, writer, reader, name, carrier, pair)
+    for (code, writer, reader, name, carrier, weak), pair in work.pairs.items():
+        strong = work.pairs.get((code, writer, reader, name, carrier, False))
+        if not weak or strong is None:
+            yield _finding(context, code, writer, reader, name, carrier, weak, pair)
 
 
 class _Sharing:
@@ -73,11 +77,11 @@ class _Sharing:
         self.writers = [o for o in self.uses if o.use.effect is not None and not uncertain(o.use)]
         self.exclusion = Exclusion(context.order, context.node.tables, context.sources, self.writers)
 
-    def note(self, code: str, writer: Owned, reader: Owned, mask: int, **more: object) -> None:
-        """Adds a pair, unless the two owners agree about these bits."""
+    def note(self, code: str, writer: Owned, reader: Owned, mask: int, weak: bool = False, **more: object) -> None:
+        """Adds a pair. ``weak``: only a presumed use makes it one."""
         carrier = more.get("carriers")
         name = carrier[-1].owner if isinstance(carrier, tuple) and carrier and code == "MK104" else ""
-        key = (code, writer.owner, reader.owner, reader.use.field, name)
+        key = (code, writer.owner, reader.owner, reader.use.field, name, weak)
         self.pairs.setdefault(key, _Pair()).add(mask, writer, reader, **more)  # type: ignore[arg-type]
 
     def agreed(self, writer: Owned, reader: Owned, mask: int, reads: bool = True) -> bool:
@@ -95,24 +99,26 @@ class _Sharing:
         own: dict[tuple[str, str], list[Owned]] = {}
         for writer in self.writers:
             own.setdefault((writer.owner, writer.use.field), []).append(writer)
-        for definition in definitions(self.writers, self.order):
+        found = list(definitions(self.uses, self.order))
+        mine: dict[tuple[str, str], list[Definition]] = {}
+        for definition in found:
+            mine.setdefault((definition.origin.owner, definition.field), []).append(definition)
             for reader in by_field.get(definition.field, ()):
                 self._decides(definition, reader, own.get((reader.owner, definition.field), []), own)
+        kept = [o for o in self.uses if o.use.predicate is None and o.use.effect is None and not whole(o.use)]
         for writer in self.writers:
-            for reader in by_field.get(writer.use.field, ()):
+            for reader in (*by_field.get(writer.use.field, ()), *(o for o in kept if o.use.field == writer.use.field)):
                 if reader.owner != writer.owner and clears(writer.use) & reader.use.mask:
-                    self._loses(writer, reader, own.get((reader.owner, writer.use.field), []))
+                    self._loses(writer, reader, mine.get((reader.owner, writer.use.field), []))
 
     def _decides(self, definition: Definition, reader: Owned, own: list[Owned], all_own: dict[tuple[str, str], list[Owned]]) -> None:
         origin, last = definition.origin, definition.last
         stale = origin.owner == reader.owner
         if not definition.bits & reader.use.mask or (stale and last.owner == reader.owner):
             return
-        zero = Word.const(0, FIELDS[definition.field].width)
-        states = [zero, *(after(o.use, zero) for o in own if o.use.field == definition.field)]
-        mask = 0
-        for state in states:
-            mask |= _decided_bits(reader, state, definition.effect.applied({definition.field: state}))
+        mask, weak = self._turned(definition, reader, own), False
+        if not mask & definition.bits:
+            mask, weak = self._turned(definition, reader, own, presumed=True), True
         mask &= definition.bits
         if not mask or not meets(self.order, last, reader) or self.exclusion.apart(last.use, reader.use, mask):
             return
@@ -121,24 +127,42 @@ class _Sharing:
             kept = all_own.get((reader.owner, definition.origin.use.field if not definition.via else _source(definition)), [])
             if not foreign or any(sets(o.use) & mask for o in kept if o.use.field != reader.use.field):
                 return
-            self.note("MK104", origin, reader, mask, carriers=tuple(foreign))
+            self.note("MK104", origin, reader, mask, weak, carriers=tuple(foreign))
         elif not self.agreed(origin, reader, mask):
-            self.note("MK101", origin, reader, mask, carriers=definition.via)
+            self.note("MK101", origin, reader, mask, weak, carriers=definition.via)
 
-    def _loses(self, writer: Owned, reader: Owned, own: list[Owned]) -> None:
-        zero = Word.const(0, FIELDS[writer.use.field].width)
-        for victim in own:
-            if not sets(victim.use) & clears(writer.use) & reader.use.mask:
+    def _turned(self, definition: Definition, reader: Owned, own: list[Owned], presumed: bool = False) -> int:
+        """The bits by which a definition turns a match: from a mark of 0, or from what the reader's own writes leave."""
+        zero = Word.const(0, FIELDS[definition.field].width)
+        come = definition.effect.applied({definition.field: zero})
+        mask = _decided_bits(reader, zero, come)
+        for write in own:
+            if (write.use.basis == "registry") is not presumed or not meets(self.order, write, reader):
                 continue
-            state = after(victim.use, zero)
-            left = after(writer.use, state)
-            mask = _decided_bits(reader, state, left) & may_be_one(state) & may_be_zero(left) & sets(victim.use) & clears(writer.use)
+            state = after(write.use, zero)
+            if state.copied() & reader.use.mask:
+                continue  # what a restore brings is not known, so nothing can be said to break it
+            if meets(self.order, write, definition.last):
+                mask |= _decided_bits(reader, state, definition.effect.applied({definition.field: state}))
+            if meets(self.order, definition.last, write):
+                mask |= _decided_bits(reader, state, after(write.use, come))
+        return mask
+
+    def _loses(self, writer: Owned, reader: Owned, mine: list[Definition]) -> None:
+        zero = Word.const(0, FIELDS[writer.use.field].width)
+        for definition in mine:
+            victim = definition.last
+            lost = definition.bits & clears(writer.use) & reader.use.mask & ~brings_the_same(victim.use, writer.use)
+            if not lost or victim.use is writer.use:
+                continue
+            state = definition.effect.applied({definition.field: zero})
+            mask = lost & _decided_bits(reader, state, after(writer.use, state))
             if not mask or self.agreed(writer, reader, mask):
                 continue
             if not meets(self.order, victim, writer) or not meets(self.order, writer, reader):
                 continue
             if not self.exclusion.apart(writer.use, reader.use, mask) and not self.exclusion.apart(victim.use, writer.use, mask):
-                self.note("MK102", writer, reader, mask, victim=victim)
+                self.note("MK102", writer, reader, mask, victim=definition.origin, carriers=definition.via)
 
     def claimed_twice(self) -> None:
         """MK103: two owners write the same bits on one path and nobody is seen to read them in between."""
@@ -166,7 +190,7 @@ class _Sharing:
     def _told(self, a: str, b: str, name: str) -> int:
         """The bits of a field that findings between two owners speak of already."""
         mask = 0
-        for (_, writer, reader, told, carrier), pair in self.pairs.items():
+        for (_, writer, reader, told, carrier, _), pair in self.pairs.items():
             if told == name and {a, b} <= {writer, reader, carrier}:
                 mask |= pair.mask
         return mask
@@ -187,7 +211,9 @@ def _decided_bits(reader: Owned, before: Word, later: Word) -> int:
         other = predicate.inverse()
         if not (predicate.may_hold(before) and other.may_hold(later)) and not (other.may_hold(before) and predicate.may_hold(later)):
             return 0
-    return reader.use.mask & ((may_be_one(later) & may_be_zero(before)) | (may_be_zero(later) & may_be_one(before)))
+    return (
+        reader.use.mask & differs(before, later) & ((may_be_one(later) & may_be_zero(before)) | (may_be_zero(later) & may_be_one(before)))
+    )
 
 
 def _means(use: Use) -> int:
@@ -229,7 +255,7 @@ def _evidence(owned: Owned) -> tuple[bool, int]:
 _SEVERITY: dict[str, Severity] = {"MK101": "error", "MK102": "error", "MK103": "warning", "MK104": "error", "MK106": "note"}
 
 
-def _finding(context: Context, code: str, writer: str, reader: str, name: str, carrier: str, pair: _Pair) -> Finding:
+def _finding(context: Context, code: str, writer: str, reader: str, name: str, carrier: str, weak: bool, pair: _Pair) -> Finding:
     numbers = format_bits(pair.mask)
     bits = f"{name} bit{'' if numbers.isdigit() else 's'} {numbers}"
     second = {"MK102": "reader", "MK103": "writer"}.get(code, "reader")
@@ -239,7 +265,7 @@ def _finding(context: Context, code: str, writer: str, reader: str, name: str, c
     owners = (writer, reader, carrier) if carrier else (writer, reader)
     message = _SAYS[code].format(writer=writer, reader=reader, bits=bits, carrier=carrier)
     sides = [max(side.values(), key=_evidence) for side in (pair.writers, pair.readers, pair.victims) if side]
-    severity = limited(_SEVERITY[code], *sides)
+    severity = "note" if weak else limited(_SEVERITY[code], *sides)
     first, last = next(iter(pair.writers.values())), next(iter(pair.readers.values()))
     help_ = "" if severity == "note" else advice(context, name, pair.mask, (writer, reader))
     path = _path(context, first, last, tuple(pair.carriers.values())[:3])

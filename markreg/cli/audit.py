@@ -35,6 +35,5 @@ def register(app: typer.Typer) -> None:
         known = common.load_registry(registry)
         gathered = common.gather(paths, notation, timeout)
         done = common.choose(engine.audit(gathered, known), select, ignore)
-        sources = {k.source.path: k.source for k in gathered.known}
-        common.report(done, sources, form, output, color, quiet, verbose)
+        common.report(done, engine.sources(gathered, done.node), form, output, color, quiet, verbose)
         raise typer.Exit(common.status(done, "never" if exit_zero else fail_on, strict))

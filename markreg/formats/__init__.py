@@ -7,6 +7,7 @@ A module defines ``NAMES`` (what ``--as`` takes), ``detect(source) -> name or No
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from functools import cache
 from importlib import import_module
 from pathlib import PurePosixPath
@@ -34,9 +35,13 @@ class Format(Protocol):
 
 
 @cache
-def formats() -> tuple[Format, ...]:
-    """Every notation, by module name."""
-    return tuple(cast(Format, import_module(f"{__name__}.{m.name}")) for m in iter_modules(__path__) if not m.name.startswith("_"))
+def _modules() -> tuple[str, ...]:
+    return tuple(m.name for m in iter_modules(__path__) if not m.name.startswith("_"))
+
+
+def formats() -> Iterator[Format]:
+    """Every notation, by module name; each is loaded when it is its turn."""
+    return (cast(Format, import_module(f"{__name__}.{name}")) for name in _modules())
 
 
 def names() -> tuple[str, ...]:

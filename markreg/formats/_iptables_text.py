@@ -10,7 +10,8 @@ import re
 _STRING = re.compile(r'"((?:[^"\\]|\\.)*+)("?)', re.DOTALL)
 _COMMENT = re.compile(r'--comment[ \t]+("(?:[^"\\]|\\.)*+"|[^ \t]+)', re.DOTALL)
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
-_TARGET = re.compile(r"(?<![^ \t])(-j|--jump|-g|--goto)[ \t]*+([^ \t]+)")
+# A comment of one word stands without quotes and may be any word.
+_TARGET = re.compile(r"(?<![^ \t])(?:--comment[ \t]++[^ \t]+|(-j|--jump|-g|--goto)[ \t]*+([^ \t]+))")
 _DIFFERENCE = re.compile(
     r"(?<![^ \t])(?:(-[sd]|--(?:source|destination|sport|dport|sports|dports|ports|src-range|dst-range|to-destination|to-source|to-ports"
     r"|ctorigdst|ctorigsrc|ctorigdstport|probability|every|packet|comment))[ \t]++[^ \t]+|(-c)[ \t]++\d++[ \t]++\d++(?![^ \t]))"
@@ -28,7 +29,7 @@ def blank(text: str, wanted: tuple[str, ...] = ()) -> str:
 
 def target_of(rest: str) -> tuple[str, str]:
     """Option and name of where a rule jumps, quoted strings left aside; empty for a rule that goes on."""
-    found = _TARGET.findall(blank(rest))
+    found = [pair for pair in _TARGET.findall(blank(rest)) if pair[0]]
     return found[-1] if found else ("", "")
 
 

@@ -15,6 +15,8 @@ _TOKEN = re.compile(
     r'"((?:[^"\\\n]|\\.)*+)"[ \t]*(:)?|(-?[0-9]++|true\b|false\b|null\b)|[{}\[\],]|((?:handle |meta\(|AND |OR |NOT |[a-z]+\()[^\n{}"]*)'
 )
 _HEADER = frozenset({"parent", "ingress", "egress", "root", "dev", "block", "protocol", "pref"})
+# What looks like a mark's key and is a counter, or says nothing that other keys do not.
+_COUNTERS = frozenset({"fwmark_success", "cpmarkset"})
 _HEX = re.compile(r"[0-9a-fA-F]+")
 # For each kind the keys that have a meaning: key, key of its mask, how it is said in words.
 _SAID: dict[str, tuple[tuple[str, str, str], ...]] = {
@@ -29,7 +31,6 @@ _SAID: dict[str, tuple[tuple[str, str, str], ...]] = {
     "ct": (("action", "", "{0}"), ("zone", "", "zone {0}"), ("mark", "mark_mask", "mark {0}/{1}"), ("label", "", "label {0}")),
     "ife": (("mode", "", "{0}"), ("mark", "", "use mark {0}")),
 }
-_MASKS = {key: mask for said in _SAID.values() for key, mask, _ in said if mask}
 
 
 class _Object:
@@ -55,7 +56,7 @@ class _Object:
             self.said[key] = (f"{self.said[key][0]},{value}", self.said[key][1], end)
         elif key in known:
             self.said.setdefault(key, (value, start, end))
-        elif "mark" in key:
+        elif "mark" in key and key not in _COUNTERS:
             self.other.append((key, start, end))
 
 
@@ -77,16 +78,17 @@ class Stream:
         listing = Holder("action", 1, dev=self.where.dev, direction=self.where.direction)
         holder, current = listing, None
         header: dict[str, str] = {}
-        key, key_start, array, start, fresh, action = "", 0, "", 0, True, False
+        key, key_start, array, start, fresh, action, options = "", 0, "", 0, True, False, False
         for token in _TOKEN.finditer(self.text):
             string, colon, scalar, raw = token.groups()
             if colon:
                 key, key_start, array = string, token.start(), string
+                options = options or key == "options"
                 continue
             value = scalar if scalar is not None else string
             if value is None and not raw:
                 if token[0] == "{" and not key:
-                    header, start, fresh, action = {}, token.start(), True, False
+                    header, start, fresh, action, options = {}, token.start(), True, False, False
                 array = "" if token[0] == "]" else array
                 key = ""
                 continue
@@ -107,7 +109,7 @@ class Stream:
                 header[name] = name if value == "true" else value
             elif fresh and name == "total acts":
                 holder = listing
-            elif current and current.holder.what == "qdisc" and name in _HEADER:
+            elif current and holder.what == "qdisc" and name in _HEADER and not options:
                 holder.set(name, name if value == "true" else value)
             elif current and name == "chain" and not action:
                 holder.chain = value

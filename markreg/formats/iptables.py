@@ -43,7 +43,7 @@ _INDENT = re.compile(rb"\n[ \t]+")
 _COUNTERS = r"(?:\[\d+:\d+\] ?)?"
 # Chain and target of a rule whose target stands outside quotes, or else the whole rule for a closer look: after the target
 # no quote may follow, for a log prefix may hold anything. Atomic, or a long line takes quadratic time.
-_RULE = re.compile(rf"\n{_COUNTERS}-A (\S++)(?: (?>(?:[^\n]* )?-[jg] )([^\s\"]++)(?=[^\"\n]*\n)| ([^\n]*)|)", re.ASCII)
+_RULE = re.compile(rf"\n{_COUNTERS}-A (\S++)(?: (?>(?:[^\n]* )?-[jg] )([^\s\"-][^\s\"]*+)(?=[^\"\n]*\n)| ([^\n]*)|)", re.ASCII)
 _FIRST_RULE = re.compile(rf"\n{_COUNTERS}-A ")
 _GOTO = re.compile(r" (?:-g|--goto)")
 _DECLARATION = re.compile(r"\n:([^ \n]+) ([^ \n]+)")
@@ -136,15 +136,18 @@ class _Reader:
         table = Table(section.family, section.backend, section.table, self.path, self.scope.netns, {}, {}, set())
         groups: dict[_Key, _Group] = {}
         inserted: dict[str, list[tuple[int, str]]] = {}
+        walked = False
         for line, text in self._chunks(section):
             if self.thorough or not self._scan(text, line, table):
+                walked = True
                 self._walk(text, line, table, inserted)
             self._marks(text, line, section, table, groups)
         for chain, found in inserted.items():
             lines, targets = table.steps.setdefault(chain, ([], []))
             lines[:0] = [line for line, _ in reversed(found)]
             targets[:0] = [target for _, target in reversed(found)]
-        _drop_unknown(table)
+        if walked:
+            _drop_unknown(table)
         priorities = (_BRIDGE_PRIORITIES if section.family == "bridge" else _PRIORITIES).get(section.table, {})
         for name in priorities.keys() & table.chains.keys():
             table.chains[name] = Chain(name, table.chains[name].policy, (Hook(name.lower(), priorities[name]),))
@@ -260,7 +263,7 @@ class _Reader:
             return
         needles = [*_WORDS, *(f"-set {s.name} " for s in self.sets.values() if s.markmask)]
         # A search for MARK would stop at every jump to KUBE-MARK-MASQ: the targets that were seen say what to look for.
-        needles += [target for target in self.targets if _MENTION.search(f" -j {target}")]
+        needles += [f"{before}{target}" for target in self.targets if _MENTION.search(f" -j {target}") for before in (" ", "j")]
         yield from _lines_at(text, line, sorted({at for needle in needles for at in _finds(text, needle)}))
 
     def _resolved(self, parsed: Parsed, line: int) -> Iterator[Clause]:

@@ -38,6 +38,7 @@ _BIND = re.compile(r"\bindex \d+ ref \d+ bind (\d+)")
 _MENTION = re.compile(r"(?<![\w-])(?:(?:ct_|conn|cp|fw|nf_?|skb_?|x)?mark|ct_label)(?![\w-])|(?<![\w-])ife decode\b", re.IGNORECASE)
 _NAMED = re.compile(r"\b(?:dev|device|input dev) \S+")
 _STATISTICS = re.compile(r"\s*(?:Action statistics|Sent |backlog |installed |cookie |used_hw_stats|no_percpu)|.*\bCPMARK set \d")
+_CT_KEY = re.compile(r"ct_(?:mark|label|zone) ")
 _META = re.compile(r"\bmeta\(")
 _ALL = 0xFFFFFFFF
 
@@ -144,8 +145,12 @@ class _Reader:
             self._action(found)
             return
         before = self._count()
+        flower = Statement(found.kind, found.holder)
         for number, line in found.lines:
             plain = _NAMED.sub("", line)
+            if found.kind == "flower" and _CT_KEY.match(line):
+                flower.add(line, number)
+                continue
             if _META.search(line):
                 if _MENTION.search(plain):
                     self._one("ematch", found.holder, number, line)
@@ -154,6 +159,8 @@ class _Reader:
             elif _MENTION.search(plain) and not _STATISTICS.match(line):
                 kind = found.kind if found.kind in kinds() else ""
                 self._one(kind, found.holder, number, line)
+        if flower.lines:
+            self._read(flower)
         self.mark_statements += self._count() > before
 
     def _action(self, found: _Open) -> None:
@@ -169,7 +176,7 @@ class _Reader:
                 statement.add(line, number)
             if found.kind == "connmark":
                 # The kind alone says it, and what it says is the whole line.
-                statement.verbatim[0] = f"{found.kind} {text}".strip()
+                statement.verbatim[0] = f"{found.kind}{text}".strip()
             self._read(statement)
             said = said[2:]
         for number, line in said:
@@ -234,7 +241,8 @@ class _Reader:
     def _use(self, statement: Statement, clause: Clause, line: int, said: str) -> Use:
         holder = statement.holder
         priority = holder.priority()
-        place = Place("tc", holder.text(), holder.family(), hooks=tuple(Hook(h, priority) for h in holder.hooks()), priority=priority)
+        title = f"{holder.text()} {statement.kind}" if holder.what == "action" else holder.text()
+        place = Place("tc", title, holder.family(), hooks=tuple(Hook(h, priority) for h in holder.hooks()), priority=priority)
         scope = replace(self.scope, family=holder.family(), zone=clause.zone or self.scope.zone)
         canonical = " ".join(filter(None, (statement.kind, holder.device(), said)))
         return Use(

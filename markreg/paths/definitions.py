@@ -6,10 +6,10 @@ give the other states in which its matches are asked.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
-from markreg.bits import full
+from markreg.bits import bit_numbers, full
 from markreg.model import FIELDS, Owned, Use
 from markreg.paths.order import Order
 from markreg.transfer import Word
@@ -25,6 +25,35 @@ def sets(use: Use) -> int:
     if use.effect is None or uncertain(use):
         return 0
     return (use.effect.one | use.effect.other | use.effect.toggles(use.field)) & use.mask
+
+
+def may_set(use: Use) -> int:
+    """Bits that a write can turn to 1, by itself or by a copy."""
+    return sets(use) | (_foreign(use) if use.effect is not None and not uncertain(use) else 0)
+
+
+def brings_the_same(a: Use, b: Use) -> int:
+    """Bits into which two copies bring the same bit of a connection's field: the later one overwrites nothing.
+
+    A packet's mark may have changed between two saves of it.
+    """
+    if a.effect is None or b.effect is None:
+        return 0
+    theirs = dict(b.effect.copies)
+    return sum(bits & theirs.get(source, 0) for source, bits in a.effect.copies if _of_connection(source.symbol))
+
+
+def _of_connection(symbol: str) -> bool:
+    return symbol in FIELDS and FIELDS[symbol].carrier == "connection"
+
+
+def _foreign(use: Use) -> int:
+    assert use.effect is not None
+    mask = 0
+    for source, bits in use.effect.copies:
+        if source.symbol != use.field:
+            mask |= bits
+    return mask & use.mask
 
 
 def clears(use: Use) -> int:
@@ -55,6 +84,15 @@ def may_be_one(word: Word) -> int:
     return word.one | word.other | word.copied()
 
 
+def differs(a: Word, b: Word) -> int:
+    """Bits whose possibilities are not the same in two words."""
+    mask = (a.zero ^ b.zero) | (a.one ^ b.one) | (a.other ^ b.other)
+    mine, theirs = dict(a.copies), dict(b.copies)
+    for source in mine.keys() | theirs.keys():
+        mask |= mine.get(source, 0) ^ theirs.get(source, 0)
+    return mask
+
+
 def may_be_zero(word: Word) -> int:
     """Bits that can be 0."""
     return word.zero | word.other | word.copied()
@@ -82,7 +120,12 @@ _MOST = 20_000
 
 def definitions(uses: Iterable[Owned], order: Order) -> Iterator[Definition]:
     """Every write with the bits it sets, then what copies carry from it to where, over at most four copies."""
-    writes = [o for o in uses if o.use.effect is not None]
+    every = list(uses)
+    writes = [o for o in every if o.use.effect is not None and not uncertain(o.use)]
+    guards = _guards(every)
+    supplied: dict[str, set[int]] = {}
+    for owned in writes:
+        supplied.setdefault(owned.use.field, set()).add(sets(owned.use))
     copies = [(o, s, bits) for o in writes for s, bits in o.use.effect.copies if s.symbol != o.use.field] if writes else []  # type: ignore[union-attr]
     pending = [Definition(o, o.use.field, sets(o.use), o.use.effect) for o in writes if sets(o.use) and o.use.effect]
     seen: set[tuple[str, str, int, str]] = set()
@@ -97,7 +140,9 @@ def definitions(uses: Iterable[Owned], order: Order) -> Iterator[Definition]:
             if copy.use.effect is None or inverted or not any(s.symbol == definition.field for s, _ in copy.use.effect.copies):
                 continue
             source = next(s for s, b in copy.use.effect.copies if b == mask and s.shift == shift)
-            moved = (definition.bits << shift if shift >= 0 else definition.bits >> -shift) & mask
+            asked = guards.get((copy.use.path, copy.use.lines[:1], definition.field), ())
+            bits = _passed(definition.bits, asked, supplied.get(definition.field, ()))
+            moved = (bits << shift if shift >= 0 else bits >> -shift) & mask
             key = (definition.origin.id, copy.id, moved, definition.field)
             if source.symbol != definition.field or not moved or key in seen or not meets(order, definition.last, copy):
                 continue
@@ -107,6 +152,33 @@ def definitions(uses: Iterable[Owned], order: Order) -> Iterator[Definition]:
             brought = Word(held.width, one=value.one & moved, other=(value.other | value.copied()) & moved).only(moved)
             rest = copy.use.effect.only(~mask) | held.only(mask & ~moved)
             pending.append(Definition(definition.origin, copy.use.field, moved, brought | rest, (*definition.via, copy)))
+
+
+_Guards = dict[tuple[str, tuple[int, ...], str], list[tuple[int, int]]]
+
+
+def _guards(uses: Iterable[Owned]) -> _Guards:
+    """For each line and field the (mask, value) that the line asks for before it does anything."""
+    asked: _Guards = {}
+    for use in (o.use for o in uses):
+        if use.predicate and (value := use.predicate.exact()) is not None:
+            asked.setdefault((use.path, use.lines[:1], use.field), []).append((use.predicate.mask, value))
+    return asked
+
+
+def _passed(bits: int, guards: Iterable[tuple[int, int]], supplied: Collection[int]) -> int:
+    """What is left of the 1 bits of a definition behind guards.
+
+    Nothing, where a guard asks for a 1 that the definition lacks and that only comes with all of its own bits: then those made no
+    difference.
+    """
+    for mask, value in guards:
+        own = bits & value
+        for bit in bit_numbers(value & ~bits):
+            if not any(ones >> bit & 1 and (not own or own & ~ones) for ones in supplied):
+                return 0
+        bits &= ~(mask & ~value)
+    return bits
 
 
 def meets(order: Order, first: Owned, second: Owned) -> bool:

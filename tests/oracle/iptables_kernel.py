@@ -147,10 +147,10 @@ def run(backend: str, count: int, seed: int) -> tuple[list[str], Counter[str]]:
     return differences, met
 
 
-def start(arguments: list[str]) -> subprocess.Popen[str]:
-    """This module in a process with a network namespace of its own."""
+def start(module: str, *arguments: str) -> subprocess.Popen[str]:
+    """A module in a process with a network namespace of its own."""
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    command = ["unshare", "--net", sys.executable, "-m", "tests.oracle.iptables_kernel", "--inside", *arguments]
+    command = ["unshare", "--net", sys.executable, "-m", module, *arguments]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment)
 
 
@@ -177,7 +177,8 @@ def main() -> int:
 
 def outside(count: int, seed: int) -> tuple[list[str], Counter[str]]:
     """``count`` rule sets, both back ends side by side; every difference, and how often what happened."""
-    processes = [start(["--backend", b, "--count", str((count + n) // 2), "--seed", str(seed)]) for n, b in enumerate(BACKENDS)]
+    own, common = "tests.oracle.iptables_kernel", ("--inside", "--seed", str(seed))
+    processes = [start(own, *common, "--backend", b, "--count", str((count + n) // 2)) for n, b in enumerate(BACKENDS)]
     differences: list[str] = []
     met: Counter[str] = Counter()
     for process in processes:
