@@ -101,7 +101,9 @@ class _Attribution:
             if match and match.shared:
                 shared.append((kinds, facts))
             elif match:
-                seen.setdefault(match.component, _Seen()).texts.setdefault(match.signature, describe(match.signature, facts, kinds))
+                for signature, _ in self.index.matches(kinds, facts):
+                    if signature.component == match.component:
+                        seen.setdefault(match.component, _Seen()).texts.setdefault(signature, describe(signature, facts, kinds))
 
         for reading in self.readings:
             for table in reading.tables:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 
+from markreg import ignores
 from markreg.checks import Context, run
-from markreg.fingerprint import fingerprinted
+from markreg.checks.fingerprint import fingerprinted
 from markreg.inputs import Gathered
 from markreg.model import Audit, Finding, Node
 from markreg.node import build
 from markreg.paths.order import Order
 from markreg.registry import accepted
 from markreg.registry.model import Registry
+from markreg.resources import behind, shown
 from markreg.source import Source
 
 _RANK = {"error": 0, "warning": 1, "note": 2}
@@ -24,10 +25,10 @@ def audit(gathered: Gathered, registry: Registry) -> Audit:
     """Everything markreg finds on the node that the inputs describe, in a stable order."""
     node = build(gathered, registry)
     context = Context(node, registry, sources(gathered, node), Order(node.tables))
-    found = accepted.apply(tuple(run(context)), registry)
+    found = accepted.apply(ignores.apply(run(context), context.sources), registry)
     findings = tuple(fingerprinted(context, sorted(found, key=_place)))
     complete = not (node.opaque or node.problems or any(f.code in _INCOMPLETE for f in findings))
-    return Audit(node, findings, complete, registry.path, registry.sha256)
+    return Audit(node, findings, complete, shown(registry.path), registry.sha256)
 
 
 def sources(gathered: Gathered, node: Node) -> dict[str, Source]:
@@ -35,7 +36,7 @@ def sources(gathered: Gathered, node: Node) -> dict[str, Source]:
     found = {k.source.path: k.source for k in gathered.known}
     for path in {o.use.path for o in node.uses if o.use.basis == "registry"} - found.keys():
         with suppress(OSError):
-            found[path] = Source(path, Path(path).read_bytes())
+            found[path] = Source(path, behind(path).read_bytes())
     return found
 
 

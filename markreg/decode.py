@@ -6,26 +6,32 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, reduce
+from math import log2
 from operator import or_
 
 from markreg.bits import BitsError, bit_numbers, format_bits, format_mask, full, parse_int
 from markreg.model import Seen
-from markreg.nodemap import Known, NodeMap
+from markreg.nodemap import UNATTRIBUTED, Known, NodeMap
 from markreg.registry.effective import Effective, Resolver, layouts
 from markreg.registry.model import ComponentEntry, Field, Registry
-from markreg.registry.numbers import extract
+from markreg.registry.numbers import excludes, extract
 from markreg.registry.releases import Interval
+from markreg.registry.words import When
 
 _SHIFT = re.compile(r"(\w+)\s*<<\s*(\w+)")
 # How tc prints a label: bytes in the order of memory.
 _MEMORY = re.compile(r"[0-9a-fA-F]{32}")
-# How much a part says: a code with a name, a flag that is set, a number of a known range, any number.
-_CODE, _FLAG, _RANGE, _ANY = 4, 3, 2, 1
+# How much a flag that is set says, in bits of information, and what a reading loses that needs other settings than the defaults.
+_FLAG = 0.5
+_UNSET = 16.0
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One reservation in a reading: ``value`` in place under ``mask``, what it means there, and when it holds."""
+    """One reservation in a reading: ``value`` in place under ``mask``, what it means there, and when it holds.
+
+    ``says``: how much less likely this is to be chance, in bits: a code of one in many much, a number of any size nothing.
+    """
 
     path: str
     mask: int
@@ -33,8 +39,9 @@ class Part:
     meaning: str
     title: str
     settings: str
-    strength: int = field(compare=False, default=_ANY)
+    says: float = field(compare=False, default=0.0)
     in_force: bool = field(compare=False, default=True)
+    when: When = field(compare=False, default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +59,9 @@ class Reading:
     present: bool | None = None
 
     @property
-    def strength(self) -> int:
-        """That of the weakest part."""
-        return min(part.strength for part in self.parts)
+    def says(self) -> float:
+        """How much it says, in bits."""
+        return sum(part.says for part in self.parts) - (0 if self.in_force else _UNSET)
 
     @property
     def in_force(self) -> bool:
@@ -122,9 +129,9 @@ class Decoder:
                     readings.setdefault(parts, []).append(releases)
                 elif value and any(_says_nothing(row, width) and row.in_force for row in rows):
                     whole.append(component)
-            for parts, releases in readings.items():
+            for parts, spans in readings.items():
                 explained = reduce(or_, (part.mask & value for part in parts))
-                said = "" if len(releases) == len(versions) else _spans(releases)
+                said = "" if len(spans) == len(versions) else _spans(spans)
                 here = None if self.node is None else component in self.node.present
                 found.append(Reading(component, parts, explained, value & ~explained, said, here))
         known = [k for k in self.node.known if k.field == name and k.fits(value, mask)] if self.node else []
@@ -155,27 +162,27 @@ class Decoder:
 
 
 def _says_nothing(row: Effective, width: int) -> bool:
-    """Whether a row takes the whole field for any value."""
-    return row.mask == full(width) and not row.codes and row.ranges is None
+    """Whether a row takes the whole field for (nearly) any value."""
+    numbers_ = sum(high - low + 1 for low, high in row.ranges or ())
+    return row.mask == full(width) and not row.codes and (row.ranges is None or numbers_ > full(width) >> 1)
 
 
 def _rank(reading: Reading) -> tuple[object, ...]:
-    quality = -reading.strength, len(reading.parts)
-    return reading.present is False, reading.left.bit_count(), not reading.in_force, *quality, reading.component, reading.releases
+    return reading.present is False, reading.left.bit_count(), -reading.says, reading.component, reading.releases
 
 
 def _known_rank(known: Known) -> tuple[object, ...]:
-    return known.access == "read", known.owner.startswith("unattributed:"), -known.mask.bit_count(), known.name
+    return known.access == "read", known.owner.startswith(UNATTRIBUTED), -known.mask.bit_count(), known.name
 
 
 def _cover(rows: Sequence[Effective], value: int, mask: int, width: int) -> tuple[Part, ...]:
     """Reservations that together explain as much of the value as they can; what says most comes first."""
     parts = [part for row in rows if not _says_nothing(row, width) and (part := _part(row, rows, value, mask))]
-    parts.sort(key=lambda p: (not p.in_force, -p.strength, -(p.value & mask).bit_count(), p.mask.bit_count()))
+    parts.sort(key=lambda p: (-p.says, not p.in_force, -p.value.bit_count(), p.mask.bit_count()))
     chosen: list[Part] = []
     left = value
     for part in parts:
-        if part.value & left:
+        if part.value & left and not any(excludes(part.when, other.when) for other in chosen):
             chosen.append(part)
             left &= ~part.mask
     return tuple(sorted(chosen, key=lambda p: p.mask & -p.mask))
@@ -187,24 +194,27 @@ def _part(row: Effective, rows: Sequence[Effective], value: int, mask: int) -> P
     bits = value & common
     if not bits or not _variant(row, rows, value, mask):
         return None
-    meaning, strength = "", _ANY
-    exact = [text for code, text in row.codes if code & common == bits and code]
+    meaning, says = "", 0.0
+    exact = [text for code, text in row.codes if code & common == bits]
     number = extract(bits, row.mask)
     if exact:
-        meaning, strength = " or ".join(exact), _CODE
+        meaning, says = " or ".join(exact), common.bit_count() - log2(len(row.codes))
     elif row.codes and row.reservation.value_range is None:
         return None
     elif row.ranges is not None:
         if common == row.mask and not any(low <= number <= high for low, high in row.ranges):
             return None
-        meaning, strength = f"number {number}", _RANGE
+        meaning = f"number {number}"
+        says = max(common.bit_count() - log2(sum(high - low + 1 for low, high in row.ranges)), 0.0)
     elif row.mask.bit_count() == 1:
-        strength = _FLAG
+        says = _FLAG
     else:
         meaning = f"number {number}"
     r = row.reservation
+    if not r.changes:
+        says /= 2
     when = ", ".join(f"{k} = {' or '.join(str(v).lower() or 'unset' for v in vs)}" for k, vs in r.when.items())
-    return Part(row.path, row.mask, bits, meaning, r.title, when, strength, row.in_force)
+    return Part(row.path, row.mask, bits, meaning, r.title, when, max(says, _FLAG / 2) if exact else says, row.in_force, r.when)
 
 
 def _variant(row: Effective, rows: Sequence[Effective], value: int, mask: int) -> bool:

@@ -11,6 +11,9 @@ from markreg.bits import BitsError, full, parse_int
 from markreg.model import FIELDS, Node, Owned, Seen
 
 
+UNATTRIBUTED = "unattributed:"
+
+
 class AuditError(ValueError):
     """A file that is no audit in JSON; the message is for users."""
 
@@ -46,7 +49,9 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class NodeMap:
-    """The components that are present with their layouts (None: not known), what is written and tested, what connections carry."""
+    """What is known of a node: components that are present or own a statement, with their layouts (None: not known); what is
+    written and tested; what connections carry.
+    """
 
     present: Mapping[str, str | None]
     known: tuple[Known, ...]
@@ -56,7 +61,12 @@ class NodeMap:
     def of_node(node: Node) -> NodeMap:
         """The map of a node that was read here."""
         known = (k for owned in node.uses for k in _of_use(owned))
-        return NodeMap({c.name: c.layout for c in node.components}, _joined(known), node.seen)
+        return NodeMap._made({c.name: c.layout for c in node.components}, _joined(known), node.seen)
+
+    @staticmethod
+    def _made(components: Mapping[str, str | None], known: tuple[Known, ...], seen: tuple[Seen, ...] = ()) -> NodeMap:
+        owners = {k.owner: None for k in known if not k.owner.startswith(UNATTRIBUTED)}
+        return NodeMap({**owners, **components}, known, seen)
 
     @staticmethod
     def of_audit(text: str) -> NodeMap:
@@ -66,7 +76,7 @@ class NodeMap:
             if not isinstance(document, dict) or not str(document.get("schema", "")).startswith("markreg.audit/"):
                 raise AuditError("is no audit in JSON (markreg audit --format json)")
             components = {str(c["name"]): c.get("layout") for c in document["components"]}
-            return NodeMap(components, _joined(k for use in document["uses"] for k in _of_json(use)))
+            return NodeMap._made(components, _joined(k for use in document["uses"] for k in _of_json(use)))
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             if isinstance(error, AuditError):
                 raise

@@ -13,6 +13,7 @@ from markreg.registry.numbers import deposit, joined
 from markreg.registry.releases import Interval
 from markreg.registry.scopes import scope
 from markreg.registry.signatures import kinds_of
+from markreg.resources import shown
 from markreg.transfer import Predicate, Word
 
 # Where a statement leaves no line in any dump of rules; a socket's mark is only ever written.
@@ -84,7 +85,7 @@ def _use(registry: Registry, row: Effective, via: str, access: Access) -> Use | 
         mask=mask,
         place=Place(via, f"{row.path} by {via}, as registered", where.family),
         scope=where,
-        path=origin.path,
+        path=shown(origin.path),
         lines=(line,),
         clause=row.reservation.name,
         effect=effect,

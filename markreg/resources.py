@@ -27,3 +27,19 @@ def rules(folder: str) -> Path:
 def builtin_registry() -> Path:
     """The registry that ships."""
     return data_root() / "registry.toml"
+
+
+_BUILTIN = "builtin:"
+
+
+def shown(path: str) -> str:
+    """How reports name a file of the registry: as the user would type it, or ``builtin:NAME`` for one that ships."""
+    for root, prefix in ((Path.cwd(), ""), (data_root(), _BUILTIN)):
+        if Path(path).is_relative_to(root):
+            return f"{prefix}{Path(path).relative_to(root)}"
+    return path
+
+
+def behind(name: str) -> Path:
+    """The file that `shown` gave a name."""
+    return data_root() / name.removeprefix(_BUILTIN) if name.startswith(_BUILTIN) else Path(name)

@@ -16,9 +16,11 @@ LAYERS = (
     ("", "bits"),
     ("transfer",),
     ("model", "chains", "source", "resources"),
-    ("formats", "bpf", "manifests", "collect"),
-    ("paths", "attribution", "evidence", "explain", "unclaimed", "registry"),
-    ("checks", "report", "fleet"),
+    ("formats", "bpf", "manifests", "inputs", "collect"),
+    ("paths", "attribution", "evidence", "explain", "presumed", "unclaimed", "registry"),
+    ("node", "captures"),
+    ("checks", "decode", "nodemap", "report", "fleet"),
+    ("audit", "ignores", "annotate"),
     ("cli", "__main__"),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

@@ -6,20 +6,23 @@ from functools import lru_cache
 
 from markreg.bits import format_bits, format_mask, full
 from markreg.checks import Context
-from markreg.model import FIELDS
+from markreg.model import FIELDS, Owned
 from markreg.paths.definitions import whole
 from markreg.registry.agreements import named
 from markreg.registry.effective import Resolver
 from markreg.registry.model import Knob, ReadAt, Registry
 
 
-def advice(context: Context, field: str, mask: int, owners: tuple[str, ...]) -> str:
-    """One line of help for a finding between owners about bits of a field."""
+def advice(context: Context, field: str, mask: int, owners: tuple[str, ...], code: str, writers: tuple[Owned, ...]) -> str:
+    """One line of help for a finding between owners about bits of a field, which ``writers`` write or carry."""
     registry = context.registry
     for conflict in registry.conflicts:
         sides = [o for o in owners if named(o, (p.partition("/")[0] for p in conflict.between))]
         if len(set(sides)) > 1 and conflict.way_out and _about(registry, conflict.between, field, mask):
             return conflict.way_out
+    if code in ("MK102", "MK104") and any(whole(o.use) and o.use.basis == "observed" for o in writers):
+        culprit = next(o for o in writers if whole(o.use) and o.use.basis == "observed")
+        return f"give {culprit.owner}'s statement a mask that holds its own bits alone"
     free = format_bits(free_bits(context, field))
     room = f"free on this node: {field} {free}" if free else f"no bit of {field} is free on this node"
     for owner in owners:

@@ -18,7 +18,8 @@ def check(context: Context, earlier: tuple[Finding, ...]) -> Iterator[Finding]:
         if predicate is None or predicate.value is None or not (outside := predicate.value & ~predicate.mask):
             continue
         rule = owned.use.place.kind == "rule"
-        what = "which the kernel ignores" if rule else "so it never matches" if not predicate.negated else "so it always matches"
+        never = "so it always matches" if predicate.negated else "so it never matches"
+        what = "and the kernel ignores the bits beyond" if rule else never
         message = f"{owned.owner} compares with {format_mask(predicate.value)} under {format_mask(predicate.mask)}, {what}"
         help_ = f"take the bits {format_mask(outside)} out of the value or into the mask"
         places = (location(context, "reader", owned),)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from markreg.bits import format_bits
 from markreg.checks import Context, unattributed
 from markreg.checks.located import locations
 from markreg.checks.severity import limited
+from markreg.checks.words import bits_of
 from markreg.model import Finding, Owned
 from markreg.paths.definitions import sets, uncertain, whole
 from markreg.registry.agreements import Side, agreed
@@ -100,7 +100,7 @@ class _Policy:
         mask = 0
         for _, bits in found:
             mask |= bits
-        bits_text = f"{field} bits {format_bits(mask)}" if mask else field
+        bits_text = bits_of(field, mask)
         count = sum(len(o.use.lines) for o, _ in found)
         places = locations(self.context, "writer" if found[0][0].use.effect else "reader", [o for o, _ in found])
         if code == "MK303":
@@ -115,7 +115,9 @@ class _Policy:
         others = sorted({path for o, bits in found for path in self._others(o, bits)})
         message = f"{owner} sets {bits_text} outside its reservations, inside {', '.join(others)}"
         severity = limited("error", max((o for o, _ in found), key=lambda o: o.confidence == "high"))
-        return Finding(code, severity, message, field, mask, (owner, others[0].partition("/")[0]), places, "", count)
+        owners = (owner, others[0].partition("/")[0])
+        help_ = "reserve them in the registry, or move them into its own"
+        return Finding(code, severity, message, field, mask, owners, places, help_, count)
 
     def idle(self) -> Iterator[Finding]:
         """MK304: what a plan reserves for a component that is here and does not use it."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from markreg.bits import format_bits
 from markreg.checks import Context
 from markreg.checks.advice import advice
 from markreg.checks.located import locations
 from markreg.checks.severity import limited
+from markreg.checks.words import bits_of
 from markreg.model import FIELDS, Finding, Owned, Severity, Use
 from markreg.paths.definitions import (
     Definition,
@@ -183,7 +183,8 @@ class _Sharing:
             for second in self.uses:
                 if first.owner == second.owner or first.use.field != second.use.field or second.use.possible:
                     continue
-                mask = sets(first.use) & second.use.mask & ~self._told(first.owner, second.owner, first.use.field)
+                meant = second.use.mask if second.use.effect is None else _means(second.use)
+                mask = sets(first.use) & meant & ~self._told(first.owner, second.owner, first.use.field)
                 if mask and not self.agreed(first, second, mask, reads=second.use.effect is None):
                     self.note("MK106", first, second, mask)
 
@@ -256,10 +257,11 @@ _SEVERITY: dict[str, Severity] = {"MK101": "error", "MK102": "error", "MK103": "
 
 
 def _finding(context: Context, code: str, writer: str, reader: str, name: str, carrier: str, weak: bool, pair: _Pair) -> Finding:
-    numbers = format_bits(pair.mask)
-    bits = f"{name} bit{'' if numbers.isdigit() else 's'} {numbers}"
-    second = {"MK102": "reader", "MK103": "writer"}.get(code, "reader")
-    places = [*locations(context, "writer", pair.writers.values()), *locations(context, second, pair.readers.values())]
+    bits = bits_of(name, pair.mask)
+    seconds = list(pair.readers.values())
+    places = [*locations(context, "writer", pair.writers.values())]
+    places += locations(context, "reader", [o for o in seconds if o.use.effect is None])
+    places += locations(context, "writer", [o for o in seconds if o.use.effect is not None])
     places += locations(context, "victim", pair.victims.values())
     places += locations(context, "carrier", pair.carriers.values())
     owners = (writer, reader, carrier) if carrier else (writer, reader)
@@ -267,8 +269,9 @@ def _finding(context: Context, code: str, writer: str, reader: str, name: str, c
     sides = [max(side.values(), key=_evidence) for side in (pair.writers, pair.readers, pair.victims) if side]
     severity = "note" if weak else limited(_SEVERITY[code], *sides)
     first, last = next(iter(pair.writers.values())), next(iter(pair.readers.values()))
-    help_ = "" if severity == "note" else advice(context, name, pair.mask, (writer, reader))
-    path = _path(context, first, last, tuple(pair.carriers.values())[:3])
+    causes = (*pair.writers.values(), *pair.carriers.values())
+    help_ = "" if severity == "note" else advice(context, name, pair.mask, (writer, reader), code, causes)
+    path = () if code == "MK106" else _path(context, first, last, tuple(pair.carriers.values())[:3])
     return Finding(code, severity, message, name, pair.mask, owners, tuple(places), help_, pair.occurrences, path)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from markreg.checks import Context
 from markreg.checks.located import locations
 from markreg.checks.severity import limited
+from markreg.checks.words import listed
 from markreg.model import Finding, Owned, Severity
 from markreg.paths.definitions import whole
 from markreg.paths.order import families_meet
@@ -19,7 +20,7 @@ _SAYS = {
 }
 _HELP = {
     "MK201": "write with a mask that holds your own bits alone: --set-xmark VALUE/MASK",
-    "MK202": "compare under a mask that holds your own bits alone: --mark VALUE/MASK",
+    "MK202": "compare under a mask that holds your own bits alone: --mark VALUE/MASK, fwmark VALUE/MASK for ip rule",
     "MK203": "save and restore under masks that hold your own bits alone: --nfmask MASK --ctmask MASK",
 }
 
@@ -35,7 +36,7 @@ def check(context: Context, earlier: tuple[Finding, ...]) -> Iterator[Finding]:
     for (code, owner, field, _), uses in groups.items():
         others = sorted({o.owner for o in context.node.uses if any(_beside(o, u) for u in uses)})
         severity: Severity = limited("warning" if others else "note", *uses[:1])
-        beside = f", where {_list(others)} use{'s' if len(others) == 1 else ''} bits of it" if others else ""
+        beside = f", where {listed(others)} use{'s' if len(others) == 1 else ''} bits of it" if others else ""
         message = _SAYS[code].format(owner=owner, field=field, others=beside)
         mask = uses[0].use.mask
         count = sum(len(o.use.lines) for o in uses)
@@ -64,7 +65,3 @@ def _beside(other: Owned, owned: Owned) -> bool:
     a, b = other.use, owned.use
     same = a.field == b.field and a.scope.netns == b.scope.netns and families_meet(a.scope.family, b.scope.family)
     return same and other.owner != owned.owner and not whole(a) and not a.possible
-
-
-def _list(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -49,7 +49,7 @@ _GOTO = re.compile(r" (?:-g|--goto)")
 _DECLARATION = re.compile(r"\n:([^ \n]+) ([^ \n]+)")
 _LINE = re.compile(rf"{_COUNTERS}(-A|-I|--append|--insert|-N|-P|-X)[ \t]+(\S+)[ \t]*(.*)", re.DOTALL | re.ASCII)
 _MENTION = re.compile(
-    r"[ \t](?:--[a-z0-9-]*(?:mark|label)|--zone|(?:-m|--match)[ \t]*bpf"
+    r"[ \t](?:--[a-z0-9-]*(?:mark|label)|--zone|(?:-m|--match)[ \t]*(?:bpf|(?:conn)?mark|connlabel)(?![^ \t])"
     r"|(?:-j|--jump)[ \t]*(?:\w*(?:MARK|mark)(?![\w-])|(?:NF)?QUEUE))"
 )
 # What every other rule that concerns a mark holds somewhere, for a fast search of a whole dump.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,10 +35,10 @@ source = "docs"
 """
 
 
-def document(*words: str | Path, stdin: bytes = b"", cwd: Path | None = None, env: dict[str, str] | None = None) -> dict[str, object]:
+def document(*words: str | Path, stdin: bytes = b"", cwd: Path | None = None, env: dict[str, str] | None = None) -> dict[str, Any]:
     done = markreg("map", *words, "--format", "json", stdin=stdin, cwd=cwd, env=env)
     assert done.returncode == 0, done.stderr
-    said: dict[str, object] = json.loads(done.stdout)
+    said: dict[str, Any] = json.loads(done.stdout)
     return said
 
 
@@ -55,7 +56,7 @@ def test_the_map_is_the_audit_s() -> None:
 def test_free_bits_of_the_example_node() -> None:
     """Tailscale's byte, kube-proxy's bit and what Felix and the kubelet have reserved; WireGuard's whole marks take none."""
     said = document("docs/example-node", "--free", "skb_mark", cwd=ROOT)
-    (free,) = said["free"]  # type: ignore[misc]
+    (free,) = said["free"]
     assert free["field"] == "skb_mark"
     assert not int(free["mask"], 16) & 0xFFC000
     assert int(free["mask"], 16).bit_count() == free["count"] > 16
@@ -69,7 +70,7 @@ def test_free_bits_of_the_example_node() -> None:
 
 
 def test_a_whole_mark_takes_no_bit_but_is_named() -> None:
-    (free,) = document("-", "--free", "skb_mark", stdin=WHOLE)["free"]  # type: ignore[misc]
+    (free,) = document("-", "--free", "skb_mark", stdin=WHOLE)["free"]
     assert free["count"] == 32
     assert free["whole_field"] == [{"owner": "unattributed:built-in", "access": ["write"]}]
 
@@ -77,16 +78,16 @@ def test_a_whole_mark_takes_no_bit_but_is_named() -> None:
 def test_what_the_plan_reserves_is_not_free(tmp_path: Path) -> None:
     (tmp_path / "registry.toml").write_text(PLAN)
     before, after = {"SOURCE_DATE_EPOCH": "1770000000"}, {"SOURCE_DATE_EPOCH": "1790000000"}  # February and September of 2026
-    (free,) = document("-", "--free", "skb_mark", stdin=WHOLE, cwd=tmp_path, env=before)["free"]  # type: ignore[misc]
+    (free,) = document("-", "--free", "skb_mark", stdin=WHOLE, cwd=tmp_path, env=before)["free"]
     assert [entry["reservation"] for entry in free["planned"]] == ["kube-proxy/masquerade", "mine/flag", "mine/old"]
     assert free["bits"] == "0-2,5-13,15-31"
-    (free,) = document("-", "--free", "skb_mark", stdin=WHOLE, cwd=tmp_path, env=after)["free"]  # type: ignore[misc]
+    (free,) = document("-", "--free", "skb_mark", stdin=WHOLE, cwd=tmp_path, env=after)["free"]
     assert free["bits"] == "0-2,4-13,15-31"
 
 
 def test_several_fields_and_an_unknown_one() -> None:
     said = document("-", "--free", "ct_mark", "--free", "ct_label", stdin=COLLIDES)
-    assert [(entry["field"], entry["count"]) for entry in said["free"]][1] == ("ct_label", 128)  # type: ignore[attr-defined]
+    assert [(entry["field"], entry["count"]) for entry in said["free"]][1] == ("ct_label", 128)
     done = markreg("map", "-", "--free", "skb_mrk", stdin=COLLIDES)
     assert done.returncode == 2
     assert "did you mean 'skb_mark'?" in done.stderr

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from markreg import __version__
-from markreg.fingerprint import fingerprint
+from markreg.checks.fingerprint import fingerprint
 from markreg.model import Audit, Finding, Location, Node
 from markreg.registry.errors import RegistryError
 from markreg.registry.model import Registry
