@@ -29,7 +29,8 @@ _WORD = re.compile(
 _BEFORE = re.compile(
     rb"(?:^|[^\w-])((?:--(?:set-|set-x|or-|tproxy-|restore-|save-)?)?(?:ct[ _]|meta |conn|CONN|fw|nf|pkt_|skb_|[a-zA-Z_]*)?)$"
 )
-_LOOK_BACK = 24
+_LOOK_BACK = 40
+_LONGEST_PREFIX = 14
 
 
 class Annotator:
@@ -38,12 +39,13 @@ class Annotator:
     def __init__(self, decoder: Decoder) -> None:
         self._decoder = decoder
         self._notes: dict[tuple[str, int, int], bytes] = {}
-        self._memo: dict[tuple[bytes, bytes], bytes] = {}
+        self._memo: dict[tuple[bytes, bool, bytes], bytes] = {}
 
     def chunk(self, data: bytes) -> bytes:
         """Whole lines with their meanings appended; the last may lack its end."""
         out: list[bytes] = []
-        done, notes, stop = 0, [], -1
+        notes: list[bytes] = []
+        done, stop = 0, -1
         for match in _WORD.finditer(data):
             start = match.start()
             if start > stop:
@@ -54,12 +56,17 @@ class Annotator:
                 stop = len(data) if stop < 0 else stop
             before = data[max(start - _LOOK_BACK, 0) : start]
             before = before[before.rfind(b"\n") + 1 :]
-            key = (before, match[0])
+            prefix = _BEFORE.search(before[-_LONGEST_PREFIX:])
+            if prefix is None:
+                continue
+            # An option or a datapath action does not say itself whose mark it is about.
+            inside = b"CONNMARK" in before or b"connmark" in before or b"ct(commit" in before
+            key = (prefix[1], inside, match[0])
             note = self._memo.get(key)
             if note is None:
                 if len(self._memo) > _MEMORY:
                     self._memo.clear()
-                note = self._memo[key] = self._note(before, match)
+                note = self._memo[key] = self._note(prefix[1].lower(), inside, match)
             if note and note not in notes:
                 notes.append(note)
         if notes:
@@ -76,9 +83,9 @@ class Annotator:
         out += (data[done:end], b"  # ", b"; ".join(notes))
         return end
 
-    def _note(self, before: bytes, match: re.Match[bytes]) -> bytes:
+    def _note(self, prefix: bytes, inside: bool, match: re.Match[bytes]) -> bytes:
         """What one mark means; nothing for no mark, and for 0."""
-        field = _field(before, match)
+        field = _field(prefix, inside, match)
         if field is None:
             return b""
         everything = full(field.width)
@@ -106,7 +113,7 @@ class Annotator:
         answer = self._decoder.decode(field.name, value, mask)
         said, left = [], value
         for known in answer.node:
-            if known.value & left and known.mask != full(field.width) or known.value == value:
+            if (known.value & left and known.mask != full(field.width)) or known.value == value:
                 said.append(_known(known, field.width))
                 left &= ~known.mask
             if not left:
@@ -123,7 +130,7 @@ class Annotator:
         alike = [
             r for r in readings if (r.present, r.left.bit_count()) == (best.present, best.left.bit_count()) and r.in_force == best.in_force
         ]
-        alike = [r for r in alike if r.says >= best.says - 1 or r.says >= 1] or alike[:1]
+        alike = [r for r in alike if r.says >= min(best.says, 1)]
         texts = list(dict.fromkeys(_reading(r, field.width) for r in alike))
         shown = " or ".join(texts[:_MOST])
         more = f" or {len(texts) - _MOST} more" if len(texts) > _MOST else ""
@@ -131,19 +138,18 @@ class Annotator:
         return f"{shown}{more}{unknown}"
 
 
-def _field(before: bytes, match: re.Match[bytes]) -> Field | None:
-    """Whose mark a word is, by what stands before it and how its number is written; None for a word that is no mark."""
+def _field(prefix: bytes, inside: bool, match: re.Match[bytes]) -> Field | None:
+    """Whose mark a word is, by what stands before it and how its number is written; None for a word that is no mark.
+
+    ``inside``: what is around it is about connections' marks.
+    """
     word, sign, number = match[0][:4], match[1], match[4]
-    said = _BEFORE.search(before)
-    if said is None:
-        return None
-    prefix = said[1].lower()
     hexadecimal = number[:2] in (b"0x", b"0X")
     if match[0].startswith(b"label"):
         known = prefix.endswith((b"ct_", b"ct ")) or (prefix == b"" and match[0].startswith(b"labels="))
         return CT_LABEL if known and hexadecimal else None
     if prefix.startswith(b"--"):
-        return CT_MARK if b"CONNMARK" in before or b"connmark" in before else SKB_MARK if hexadecimal else None
+        return CT_MARK if inside else SKB_MARK if hexadecimal else None
     if prefix in (b"ct_", b"ct ", b"conn", b"nfct_"):
         return CT_MARK
     if prefix in (b"meta ", b"fw", b"nf", b"nf_", b"pkt_", b"skb_", b"sk_"):
@@ -152,7 +158,7 @@ def _field(before: bytes, match: re.Match[bytes]) -> Field | None:
         return None
     if sign == b"=":
         # conntrack and dpctl print connections' marks as decimal numbers; whatever prints packets' marks uses hexadecimal ones.
-        return SKB_MARK if hexadecimal else CT_MARK if word == b"mark" else None
+        return (CT_MARK if inside else SKB_MARK) if hexadecimal else CT_MARK if word == b"mark" else None
     return SKB_MARK if hexadecimal else None
 
 
@@ -165,7 +171,9 @@ def _known(known: Known, width: int) -> str:
 
 
 def _reading(reading: Reading, width: int) -> str:
-    return " + ".join(f"{p.path} {_short(p.meaning)}({format_value_mask(p.value, p.mask, width)})" for p in reading.parts)
+    parts = " + ".join(f"{p.path} {_short(p.meaning)}({format_value_mask(p.value, p.mask, width)})" for p in reading.parts)
+    needs = dict.fromkeys(p.settings for p in reading.parts if not p.in_force and p.settings)
+    return f"{parts} if {', '.join(needs)}" if needs else parts
 
 
 def _short(meaning: str) -> str:
@@ -174,13 +182,13 @@ def _short(meaning: str) -> str:
 
 def lines(annotator: Annotator, chunks: Iterator[bytes]) -> Iterator[bytes]:
     """A stream as it arrives, cut at any place: whole lines at once, a line without end when there is no more."""
-    rest = b""
+    rest: list[bytes] = []
     for data in chunks:
         cut = data.rfind(b"\n") + 1
-        if not cut:
-            rest += data
-            continue
-        yield annotator.chunk(rest + data[:cut] if rest else data[:cut])
-        rest = data[cut:]
+        if cut:
+            yield annotator.chunk(b"".join((*rest, data[:cut])))
+            rest = []
+        if cut < len(data):
+            rest.append(data[cut:])
     if rest:
-        yield annotator.chunk(rest)
+        yield annotator.chunk(b"".join(rest))

@@ -101,9 +101,11 @@ class _Attribution:
             if match and match.shared:
                 shared.append((kinds, facts))
             elif match:
-                for signature, _ in self.index.matches(kinds, facts):
-                    if signature.component == match.component:
-                        seen.setdefault(match.component, _Seen()).texts.setdefault(signature, describe(signature, facts, kinds))
+                # One place is one piece of evidence: the first of its signs that nothing else has given yet.
+                texts = seen.setdefault(match.component, _Seen()).texts
+                signs = [match.signature, *(s for s, _ in self.index.matches(kinds, facts) if s.component == match.component)]
+                sign = next((s for s in signs if s not in texts), match.signature)
+                texts.setdefault(sign, describe(sign, facts, kinds))
 
         for reading in self.readings:
             for table in reading.tables:

@@ -27,7 +27,7 @@ def audit(gathered: Gathered, registry: Registry) -> Audit:
     context = Context(node, registry, sources(gathered, node), Order(node.tables))
     found = accepted.apply(ignores.apply(run(context), context.sources), registry)
     findings = tuple(fingerprinted(context, sorted(found, key=_place)))
-    complete = not (node.opaque or node.problems or any(f.code in _INCOMPLETE for f in findings))
+    complete = not (node.opaque or node.problems or node.unread or any(f.code in _INCOMPLETE for f in findings))
     return Audit(node, findings, complete, shown(registry.path), registry.sha256)
 
 

@@ -22,8 +22,10 @@ _SHIFT = re.compile(r"(\w+)\s*<<\s*(\w+)")
 # How tc prints a label: bytes in the order of memory.
 _MEMORY = re.compile(r"[0-9a-fA-F]{32}")
 # How much a flag that is set says, in bits of information, and what a reading loses that needs other settings than the defaults.
-_FLAG = 0.5
+_FLAG = 1.0
 _UNSET = 16.0
+# What each further part of a reading takes away: anything can be explained by enough flags.
+_MORE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,7 @@ class Reading:
     @property
     def says(self) -> float:
         """How much it says, in bits."""
-        return sum(part.says for part in self.parts) - (0 if self.in_force else _UNSET)
+        return sum(part.says - _MORE for part in self.parts) + _MORE - (0 if self.in_force else _UNSET)
 
     @property
     def in_force(self) -> bool:
@@ -177,7 +179,7 @@ def _known_rank(known: Known) -> tuple[object, ...]:
 
 def _cover(rows: Sequence[Effective], value: int, mask: int, width: int) -> tuple[Part, ...]:
     """Reservations that together explain as much of the value as they can; what says most comes first."""
-    parts = [part for row in rows if not _says_nothing(row, width) and (part := _part(row, rows, value, mask))]
+    parts = [part for row in rows if not _says_nothing(row, width) and (part := _part(row, rows, value, mask, width))]
     parts.sort(key=lambda p: (-p.says, not p.in_force, -p.value.bit_count(), p.mask.bit_count()))
     chosen: list[Part] = []
     left = value
@@ -188,10 +190,12 @@ def _cover(rows: Sequence[Effective], value: int, mask: int, width: int) -> tupl
     return tuple(sorted(chosen, key=lambda p: p.mask & -p.mask))
 
 
-def _part(row: Effective, rows: Sequence[Effective], value: int, mask: int) -> Part | None:
+def _part(row: Effective, rows: Sequence[Effective], value: int, mask: int, width: int) -> Part | None:
     """What a row makes of the value; None where it cannot hold it, or says nothing because its bits are 0."""
     common = row.mask & mask
     bits = value & common
+    if common != row.mask and row.mask.bit_count() == width and not row.codes:
+        return None
     if not bits or not _variant(row, rows, value, mask):
         return None
     meaning, says = "", 0.0
@@ -205,7 +209,7 @@ def _part(row: Effective, rows: Sequence[Effective], value: int, mask: int) -> P
         if common == row.mask and not any(low <= number <= high for low, high in row.ranges):
             return None
         meaning = f"number {number}"
-        says = max(common.bit_count() - log2(sum(high - low + 1 for low, high in row.ranges)), 0.0)
+        says = max(common.bit_count() - log2(sum(high - low + 1 for low, high in row.ranges)), 0.0) if common == row.mask else 0.0
     elif row.mask.bit_count() == 1:
         says = _FLAG
     else:
@@ -213,8 +217,10 @@ def _part(row: Effective, rows: Sequence[Effective], value: int, mask: int) -> P
     r = row.reservation
     if not r.changes:
         says /= 2
+    # Who looks at some bits of a code only is hardly one who uses the code.
+    says *= common.bit_count() / row.mask.bit_count()
     when = ", ".join(f"{k} = {' or '.join(str(v).lower() or 'unset' for v in vs)}" for k, vs in r.when.items())
-    return Part(row.path, row.mask, bits, meaning, r.title, when, max(says, _FLAG / 2) if exact else says, row.in_force, r.when)
+    return Part(row.path, row.mask, bits, meaning, r.title, when, max(says, 0.0), row.in_force, r.when)
 
 
 def _variant(row: Effective, rows: Sequence[Effective], value: int, mask: int) -> bool:

@@ -10,7 +10,6 @@ from typing import cast
 from markreg.bits import BitsError, full, parse_int
 from markreg.model import FIELDS, Node, Owned, Seen
 
-
 UNATTRIBUTED = "unattributed:"
 
 

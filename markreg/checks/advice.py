@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from markreg.bits import format_bits, format_mask, full
+from markreg.bits import format_bits, format_mask
 from markreg.checks import Context
-from markreg.model import FIELDS, Owned
+from markreg.model import Owned
 from markreg.paths.definitions import whole
 from markreg.registry.agreements import named
 from markreg.registry.effective import Resolver
+from markreg.registry.free import free
 from markreg.registry.model import Knob, ReadAt, Registry
 
 
@@ -23,7 +24,7 @@ def advice(context: Context, field: str, mask: int, owners: tuple[str, ...], cod
     if code in ("MK102", "MK104") and any(whole(o.use) and o.use.basis == "observed" for o in writers):
         culprit = next(o for o in writers if whole(o.use) and o.use.basis == "observed")
         return f"give {culprit.owner}'s statement a mask that holds its own bits alone"
-    free = format_bits(free_bits(context, field))
+    free = format_bits(_free(context, field))
     room = f"free on this node: {field} {free}" if free else f"no bit of {field} is free on this node"
     for owner in owners:
         if knob := _knob(registry, owner, field):
@@ -34,24 +35,9 @@ def advice(context: Context, field: str, mask: int, owners: tuple[str, ...], cod
     return room
 
 
-def free_bits(context: Context, field: str) -> int:
-    """Bits that no statement on the node means (those about the whole word aside) and no component on it has reserved."""
-    return full(FIELDS[field].width) & ~_taken(context, field)
-
-
 @lru_cache(maxsize=8)
-def _taken(context: Context, field: str) -> int:
-    mask = 0
-    for owned in context.node.uses:
-        if owned.use.field == field and not whole(owned.use):
-            mask |= owned.use.mask
-    resolver = Resolver(context.registry)
-    for component in context.node.components:
-        if component.name in context.registry.components:
-            for row in resolver.in_force(component.name):
-                if row.field == field and row.mask != full(FIELDS[field].width):
-                    mask |= row.mask
-    return mask
+def _free(context: Context, field: str) -> int:
+    return free(context.node, context.registry, field).mask
 
 
 def _about(registry: Registry, between: tuple[str, ...], field: str, mask: int) -> bool:

@@ -170,16 +170,15 @@ def _meta(words: _Words, part: Tree[Token], mark: list[str], other: list[str], o
         return words.read(part, SKB_MARK, mask)
     # print_value in tc/em_meta.c prints the number with a sign.
     value = _ALL + 1 - parse_word(other[0][1:], 32) if other[0][0] == "-" else parse_word(other[0], 32)
-    low, high = {"eq": (value, value), "lt": (0, value - 1), "gt": (value + 1, _ALL)}[operator]
-    low, high = low << shift, min(high << shift | full(shift), mask)
     if operator == "eq":
-        test = Predicate.equals(SKB_MARK.name, low, mask, negated) if low <= _ALL else None
+        test = Predicate.equals(SKB_MARK.name, value << shift, mask, negated)
+        if test.value is not None and test.value > _ALL:
+            test = replace(test, value=value)
     else:
-        accepts = ((low, high),) if low <= min(high, mask) else ()
-        test = Predicate(SKB_MARK.name, mask, accepts, value << shift & _ALL)
-        test = test.inverse() if negated else test
-    if test is None:
-        test = Predicate(SKB_MARK.name, mask, ((0, mask),) if negated else (), value, negated)
+        below = operator == "lt"
+        edges = ((value, _ALL) if below else (0, value)) if negated else ((0, value - 1) if below else (value + 1, _ALL))
+        low, high = edges[0] << shift, min(edges[1] << shift | full(shift), mask)
+        test = Predicate(SKB_MARK.name, mask, ((low, high),) if low <= high else (), value << shift & _ALL, negated)
     return words.read(part, SKB_MARK, mask, test)
 
 

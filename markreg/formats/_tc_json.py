@@ -149,7 +149,7 @@ class Stream:
         self.odd += [(self._at(start), key) for key, start, _ in found.other]
 
     def _statement(self, found: _Object, kind: str, parts: list[tuple[str, int, int]]) -> Statement:
-        made = Statement(kind, found.holder, idle=found.bind == "0" and found.holder.what == "action")
+        made = Statement(kind, found.holder, idle=found.bind == "0" and found.holder.what == "action", origin=found.start)
         for words, start, end in sorted(parts, key=lambda part: part[1]):
             made.add(words, self._at(start), self._clause(start, end, found.holder.start))
         if not parts:

@@ -131,7 +131,8 @@ class Holder:
 class Statement:
     """One classifier's or action's words, in parts: where each begins in ``text``, its line, and its clause where the text is not it.
 
-    ``holder``: what it belongs to. ``idle``: an action that nothing refers to.
+    ``holder``: what it belongs to. ``idle``: an action that nothing refers to. ``origin``: where a JSON object began that may
+    give several.
     """
 
     kind: str
@@ -141,6 +142,7 @@ class Statement:
     lines: list[int] = field(default_factory=list)
     verbatim: list[str] = field(default_factory=list)
     idle: bool = False
+    origin: int = 0
 
     def add(self, text: str, line: int, verbatim: str = "") -> None:
         """Another part."""

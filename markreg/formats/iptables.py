@@ -54,6 +54,8 @@ _MENTION = re.compile(
 )
 # What every other rule that concerns a mark holds somewhere, for a fast search of a whole dump.
 _WORDS = ("mark", "label", "-zone", " bpf")
+_JUMP = re.compile(r" -(?:j|-jump) *(?:\w*MARK|(?:NF)?QUEUE)")
+_FEW = 16
 _DEVICE = re.compile(r"(?<![^ \t])(-[io])[ \t]+\S+")
 _INSTANCE = re.compile(r"[A-Za-z0-9_-]{16,}|[0-9]+")
 _CHUNK = 2 << 20
@@ -198,7 +200,8 @@ class _Reader:
                 self.targets.add(target)
         if " -g" in text or " --goto" in text:
             for number, entry in _lines_at(text, line, (m.start() for m in _GOTO.finditer(text))):
-                if target_of(entry)[0] in ("-g", "--goto"):
+                rule = _LINE.match(entry)
+                if rule and target_of(rule[3])[0] in ("-g", "--goto"):
                     table.gotos.add(number)
         self.statements += len(found)
         return True
@@ -228,14 +231,14 @@ class _Reader:
                     targets.append(target)
                 if option in ("-g", "--goto"):
                     table.gotos.add(number)
+            elif not entry.startswith(("#", "Warning")) and _MENTION.search(blank(f" {entry}")):
+                self._not_understood("not a rule", number)
 
     def _marks(self, text: str, line: int, section: Section, table: Table, groups: dict[_Key, _Group]) -> None:
         """Equal mark statements of each chain together; what cannot be understood goes to ``opaque``."""
         for number, entry in self._candidates(text, line):
             match = _LINE.match(entry)
             if not match or match[1] in ("-N", "-P", "-X"):
-                if not entry.startswith(("#", ":", "Warning")) and _MENTION.search(blank(f" {entry}")):
-                    self._not_understood("not a rule", number)
                 continue
             chain, rest = match[2], match[3]
             statement = statement_of(rest)
@@ -263,8 +266,13 @@ class _Reader:
             return
         needles = [*_WORDS, *(f"-set {s.name} " for s in self.sets.values() if s.markmask)]
         # A search for MARK would stop at every jump to KUBE-MARK-MASQ: the targets that were seen say what to look for.
-        needles += [f"{before}{target}" for target in self.targets if _MENTION.search(f" -j {target}") for before in (" ", "j")]
-        yield from _lines_at(text, line, sorted({at for needle in needles for at in _finds(text, needle)}))
+        targets = [target for target in self.targets if _MENTION.search(f" -j {target}")]
+        found: set[int] = set()
+        if len(targets) <= _FEW:
+            needles += [f"{before}{target}" for target in targets for before in (" ", "j")]
+        else:
+            found.update(m.start() for m in _JUMP.finditer(text))
+        yield from _lines_at(text, line, sorted(found.union(*(_finds(text, needle) for needle in needles))))
 
     def _resolved(self, parsed: Parsed, line: int) -> Iterator[Clause]:
         """A rule's clauses with what ipset knows filled in."""

@@ -194,10 +194,13 @@ class _Reader:
 
     def json(self, text: str) -> None:
         stream = Stream(text, self.where)
+        marked: set[int] = set()
         for statement in stream.statements():
             before = self._count()
             self._read(statement)
-            self.mark_statements += self._count() > before
+            if self._count() > before:
+                marked.add(statement.origin)
+        self.mark_statements = len(marked)
         self.statements = stream.count
         for line, key in stream.odd:
             self._refuse(line, f"key {key[:40]} mentions a mark and is not understood")

@@ -157,20 +157,16 @@ class Walk:
 
     def _rule(self, packet: Packet, line: Line, table: str) -> bool:
         """Runs the matches and the target of a rule; whether it matched."""
-        if line.text.startswith("-j CT --notrack") or " -j CT --notrack" in line.text:
-            if not all(self._holds(packet, c) for c in line.clauses):
-                return False
-            # xt_CT.c: a packet that has been seen keeps what it has.
-            if packet.entry is None:
-                packet.untracked = True
-                self.met["untracked"] += 1
-            return True
         for clause in line.clauses:
             if clause.access == "read":
                 if not self._holds(packet, clause):
                     return False
             elif not self._write(packet, clause, table):
                 return False
+        # xt_CT.c: a packet that has been seen keeps what it has.
+        if line.target == "CT" and packet.entry is None:
+            packet.untracked = True
+            self.met["untracked"] += 1
         return True
 
     def _holds(self, packet: Packet, clause: Clause) -> bool:
