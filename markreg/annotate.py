@@ -20,9 +20,9 @@ _HEX = rb"0[xX][0-9a-fA-F]{1,32}"
 _NUMBER = rb"(?:" + _HEX + rb"|[0-9]{1,39})(?![\w.:])"
 # From the word itself on: what stands before it is looked at only where it is found, because the engine is fast at literals.
 _WORD = re.compile(
-    rb"(?:mark|MARK|label)"
+    rb"(?:mark|MARK|labels?)"
     # how it is compared or set: `set`, `match`, `& 0xff ==`, `set meta mark |`
-    rb"(?:(=|\(|: ?)|s?[ \t]+(?:(?:set|xset|match|is)[ \t]+)*(?:(?:meta[ \t]+|ct[ \t]+)?mark[ \t]+)?"
+    rb"(?:(=|\(|: ?)|[ \t]+(?:(?:set|xset|match|is)[ \t]+)*(?:(?:meta[ \t]+|ct[ \t]+)?mark[ \t]+)?"
     rb"(?:(?:&|and)[ \t]+(" + _NUMBER + rb")[ \t]+)?(?:(==|!=|!|\||or|\^|xor|<|>|<=|>=)[ \t]+)?)"
     rb"(" + _NUMBER + rb")(?:/(" + _NUMBER + rb"))?"
 )

@@ -1,12 +1,14 @@
-"""What the user named, as sources with their notations: files, folders, standard input."""
+"""What the user named, as sources with their notations: files, folders, archives, standard input."""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
+from markreg import archives
 from markreg.formats import Format, by_name, detect, scope_of
 from markreg.model import Problem, Scope
 from markreg.source import Source
@@ -47,16 +49,23 @@ class Gathered:
 def gather(paths: Sequence[str], stdin: BinaryIO, notation: str | None = None) -> Gathered:
     """The sources behind ``paths``; ``notation`` is the one to read them by, whatever they look like.
 
-    A folder is one node: the files directly in it. Nothing here raises for what a path holds.
+    A folder or an archive is one node: the files directly in it, and below it those of captures whose layout is known. Nothing
+    here raises for what a path holds.
     """
     gathered = Gathered()
     for path in dict.fromkeys(paths):
         if path == STDIN:
-            _add(gathered, Source(STDIN, stdin.read()), notation, named=True)
+            data = stdin.read()
+            if archives.is_archive(data[: archives.HEAD]):
+                _node(gathered, STDIN, archives.in_archive(io.BytesIO(data)))
+            else:
+                _add(gathered, Source(STDIN, data), notation)
         elif Path(path).is_dir():
-            _folder(gathered, Path(path), notation)
+            _folder(gathered, path)
+        elif _is_archive(path):
+            _archive(gathered, path)
         elif (source := _load(gathered, path)) is not None:
-            _add(gathered, source, notation, named=True)
+            _add(gathered, source, notation)
     return gathered
 
 
@@ -75,36 +84,79 @@ def _load(gathered: Gathered, path: str) -> Source | None:
         return None
 
 
-def _folder(gathered: Gathered, folder: Path, notation: str | None) -> None:
+def _is_archive(path: str) -> bool:
     try:
-        files = sorted(f for f in folder.iterdir() if f.is_file())
+        with Path(path).open("rb") as file:
+            return Path(path).is_file() and archives.is_archive(file.read(archives.HEAD))
+    except (OSError, ValueError):
+        return False
+
+
+def _archive(gathered: Gathered, path: str) -> None:
+    try:
+        with Path(path).open("rb") as file:
+            _node(gathered, path, archives.in_archive(file))
     except OSError as error:
-        gathered.refuse(str(folder), f"cannot be read: {error.strerror}")
+        gathered.refuse(path, f"cannot be read: {error.strerror}")
+
+
+def _folder(gathered: Gathered, path: str) -> None:
+    try:
+        _node(gathered, path, archives.in_folder(Path(path)))
+    except OSError as error:
+        gathered.refuse(path, f"cannot be read: {error.strerror}")
+
+
+def _node(gathered: Gathered, path: str, found: archives.Found) -> None:
+    """What an archive or a folder holds, if it is of one node."""
+    gathered.skipped += found.others
+    gathered.unread += [Problem(name, 0, why) for name, why in found.unread]
+    for inside, why in found.problems:
+        gathered.refuse(_inside(path, inside), why)
+    usable = [(held, known) for held in found.held if (known := _known(gathered, path, held))]
+    nodes = sorted({held.node for held, _ in usable})
+    if len(nodes) > 1:
+        shown = ", ".join(nodes[:3]) + (", …" if len(nodes) > 3 else "")
+        gathered.refuse(path, f"holds {len(nodes)} nodes ({shown}); one node is audited at a time: unpack it and name the files of one")
         return
-    before = len(gathered.known)
-    for file in files:
-        if (source := _load(gathered, str(file))) is not None:
-            _add(gathered, source, notation, named=False)
-    if len(gathered.known) == before:
-        gathered.refuse(str(folder), f"holds nothing that markreg reads ({len(files)} files)" if files else "holds no files")
+    gathered.known += [known for _, known in usable]
+    if not usable and not found.problems:
+        count = len(found.held) + found.others
+        gathered.refuse(path, f"holds nothing that markreg reads ({count} files)" if count else "holds no files")
 
 
-def _add(gathered: Gathered, source: Source, notation: str | None, *, named: bool) -> None:
-    scope = scope_of(source.path)
+def _inside(path: str, inside: str) -> str:
+    return str(Path(path) / inside) if inside else path
+
+
+def _known(gathered: Gathered, path: str, held: archives.Held) -> Known | None:
+    source = Source(_inside(path, held.path), held.data)
+    guess = scope_of(held.path)
+    scope = Scope(held.netns or guess.netns, held.family or guess.family)
+    if held.notation:
+        form = by_name(held.notation)
+        if form is None:
+            gathered.unread.append(Problem(held.path, 0, f"this markreg does not read {held.notation}"))
+            return None
+        return Known(source, form, held.notation, scope)
+    found = None if not source.data or source.data.isspace() else detect(source)
+    if found is None:
+        gathered.skipped += 1
+        return None
+    return Known(source, found[0], found[1], scope)
+
+
+def _add(gathered: Gathered, source: Source, notation: str | None) -> None:
+    """Something that was named as a file: it is of use, or there is a problem."""
     if not source.data or source.data.isspace():
-        if named:
-            gathered.empty = True
-            gathered.refuse(source.path, "is empty")
-        else:
-            gathered.skipped += 1
+        gathered.empty = True
+        gathered.refuse(source.path, "is empty")
         return
     found = detect(source)
-    if notation and named:
+    if notation:
         forced = by_name(notation)
         found = (forced, notation) if forced else None
     if found:
-        gathered.known.append(Known(source, found[0], found[1], scope))
-    elif named:
-        gathered.refuse(source.path, "is in no notation that markreg knows (name one with --as)")
+        gathered.known.append(Known(source, found[0], found[1], scope_of(source.path)))
     else:
-        gathered.skipped += 1
+        gathered.refuse(source.path, "is in no notation that markreg knows (name one with --as)")

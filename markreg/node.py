@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from markreg.attribution import attribute
+from markreg.attribution.presumed import presumed
 from markreg.inputs import Gathered, Known
 from markreg.model import Input, MarkSet, Node, Reading
-from markreg.presumed import presumed
 from markreg.registry.model import Registry
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from markreg.attribution import attribute
+from markreg.attribution.presumed import presumed
 from markreg.formats import ip_rule, iptables
 from markreg.model import HOST, Chain, Component, Hook, Owned, Place, Reading, Scope, Table, Use
-from markreg.presumed import presumed
 from markreg.registry.load import load
 from markreg.registry.model import Registry
 from markreg.source import Source

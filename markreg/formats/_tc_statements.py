@@ -68,8 +68,8 @@ class Holder:
             return None
         holder, at = Holder(head[1], line, dev=where.dev, direction=where.direction), head.end()
         if holder.what == "qdisc":
-            kind, _, rest = text[at:].partition(" ")
-            holder.kind, at = kind, len(text) - len(rest)
+            holder.kind, _, rest = text[at:].partition(" ")
+            at = len(text) - len(rest)
             handle = re.match(r"[0-9a-f]+:[ \t]+(?:\[\w+\][ \t]+)?", rest)
             at += handle.end() if handle else 0
         while match := _FIELDS.match(text, at):

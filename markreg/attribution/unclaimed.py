@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from markreg.evidence import comments, compat, mark_key, suffix
+from markreg.attribution.evidence import comments, compat, mark_key, suffix
 from markreg.model import Reading, Table, Use
 
 PREFIX = "unattributed:"

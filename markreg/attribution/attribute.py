@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from markreg.evidence import describe, mark_key, rule_facts, table_facts, table_kinds, use_facts, use_kinds
-from markreg.explain import Explainer, chosen_layouts
+from markreg.attribution.evidence import describe, mark_key, rule_facts, table_facts, table_kinds, use_facts, use_kinds
+from markreg.attribution.explain import Explainer, chosen_layouts
+from markreg.attribution.unclaimed import PREFIX, Unclaimed, group
 from markreg.model import Component, Confidence, Owned, Reading, Rule, Table, Use
 from markreg.registry.effective import Settings
 from markreg.registry.model import Registry
 from markreg.registry.signatures import RANKS, Facts, Index, Match, Signature
-from markreg.unclaimed import PREFIX, Unclaimed, group
 
 _EVIDENCE = 3
 NOBODY = "no signature"
