@@ -35,6 +35,7 @@ def register(app: typer.Typer) -> None:
         from markreg.registry.errors import did_you_mean
         from markreg.registry.free import free as free_bits
         from markreg.report.parts import mapped
+        from markreg.resources import shown
 
         common.check_words(form, ("json", "text"), color, notation)
         known = common.load_registry(registry)
@@ -46,7 +47,7 @@ def register(app: typer.Typer) -> None:
             common.say(f"MK902 {problem.path}: {problem.message}")
         for problem in node.unread:
             common.say(f"MK903 {problem.path} could not be read: {problem.message}")
-        done = Audit(node, (), not (node.opaque or node.problems), known.path, known.sha256)
+        done = Audit(node, (), not (node.opaque or node.problems), shown(known.path), known.sha256)
         found = tuple(free_bits(node, known, field) for field in dict.fromkeys(free or ()))
         if form == "json":
             text = mapped.document(done, found if free else None)

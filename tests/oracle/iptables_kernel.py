@@ -18,6 +18,8 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
@@ -114,22 +116,28 @@ def judge(rng: random.Random, wire: Wire, family: str, backend: str, met: Counte
     found += filter(None, (saved_otherwise(typed, saved), walk.disagreement()))
     if reading.scope.family != family or {t.backend for t in reading.tables} != {backend}:
         found.append(f"read as {reading.scope.family} {[t.backend for t in reading.tables]}")
-    for _ in range(CONNECTIONS):
-        connection = Connection()
-        with wire.connection() as sender:
-            for number in range(PACKETS):
-                mark, before = word(rng), (connection.mark, connection.label)
-                packet = Packet(mark, connection)
-                walk.send(packet)
-                met["packets"] += 1
-                met["packets marked"] += packet.mark != mark
-                met["connections marked"] += connection.mark != before[0]
-                expected = Sent(packet.mark, connection.mark if packet.entry or connection.translated else None)
-                got = wire.send(sender, mark)
-                if got != expected:
-                    found.append(f"packet {number} mark {mark:#x} connection {before}: kernel {got}, markreg {expected}")
-                    break
+    with ExitStack() as open_:
+        # All stay open: the port of a closed one may be given out again, and with it an old connection.
+        for sender in [open_.enter_context(wire.connection()) for _ in range(CONNECTIONS)]:
+            found += conversation(rng, wire, sender, walk)
     return [f"{difference}\n{typed}\n{saved}" for difference in found]
+
+
+def conversation(rng: random.Random, wire: Wire, sender: socket.socket, walk: Walk) -> Iterator[str]:
+    """The packets of one connection, up to the first that differs."""
+    connection = Connection()
+    for number in range(PACKETS):
+        mark, before = word(rng), (connection.mark, connection.label)
+        packet = Packet(mark, connection)
+        walk.send(packet)
+        walk.met["packets"] += 1
+        walk.met["packets marked"] += packet.mark != mark
+        walk.met["connections marked"] += connection.mark != before[0]
+        expected = Sent(packet.mark, connection.mark if packet.entry or connection.translated else None)
+        got = wire.send(sender, mark)
+        if got != expected:
+            yield f"packet {number} mark {mark:#x} connection {before}: kernel {got}, markreg {expected}"
+            return
 
 
 def run(backend: str, count: int, seed: int) -> tuple[list[str], Counter[str]]:
