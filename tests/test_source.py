@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from markreg import source as source_module
 from markreg.source import Source, blank_quoted, decode
 
 RULE = '-A F -m comment --comment "no -j MARK here" -j MARK --set-xmark 0x1/0x1'
@@ -76,3 +78,13 @@ def test_lines_joined_are_the_text(data: bytes) -> None:
     source = Source("f", data.replace(b"\r", b""))
     count = source.data.count(b"\n") + 1
     assert "\n".join(source.line(n) for n in range(1, count + 1)) == source.text()
+
+
+@given(st.lists(st.binary(max_size=40).filter(lambda b: b"\n" not in b and b"\r" not in b), max_size=60), st.sampled_from([1, 7, 64]))
+def test_every_line_is_found_whatever_the_blocks(lines: list[bytes], block: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(source_module, "_BLOCK", block)
+        source = Source("x", b"x" + b"\n".join(lines))
+        split = (b"x" + b"\n".join(lines)).split(b"\n")
+        assert [source.line(n) for n in range(1, len(split) + 1)] == [decode(line) for line in split]
+        assert source.line(0) == source.line(len(split) + 1) == ""

@@ -52,8 +52,9 @@ _MENTION = re.compile(
     r"[ \t](?:--[a-z0-9-]*(?:mark|label)|--zone|(?:-m|--match)[ \t]*(?:bpf|(?:conn)?mark|connlabel)(?![^ \t])"
     r"|(?:-j|--jump)[ \t]*(?:\w*(?:MARK|mark)(?![\w-])|(?:NF)?QUEUE))"
 )
-# What every other rule that concerns a mark holds somewhere, for a fast search of a whole dump.
-_WORDS = ("mark", "label", "-zone", " bpf")
+# What a rule that concerns a mark holds if neither its target nor a word with "mark" says so. Two fixed characters at the
+# beginning make the search of a whole dump five times as fast.
+_OTHERS = re.compile(r" -(?:-label|-zone|(?:m|-match) *(?:bpf|connlabel))")
 _JUMP = re.compile(r" -(?:j|-jump) *(?:\w*MARK|(?:NF)?QUEUE)")
 _FEW = 16
 _DEVICE = re.compile(r"(?<![^ \t])(-[io])[ \t]+\S+")
@@ -264,10 +265,11 @@ class _Reader:
         if self.thorough:
             yield from enumerate(text.split("\n")[1:-1], line)
             return
-        needles = [*_WORDS, *(f"-set {s.name} " for s in self.sets.values() if s.markmask)]
-        # A search for MARK would stop at every jump to KUBE-MARK-MASQ: the targets that were seen say what to look for.
+        needles = ["mark", *(f"-set {s.name} " for s in self.sets.values() if s.markmask)]
+        found = {m.start() for m in _OTHERS.finditer(text)}
+        # A search for MARK would stop at every jump to KUBE-MARK-MASQ: the targets seen in this piece say what to look for.
         targets = [target for target in self.targets if _MENTION.search(f" -j {target}")]
-        found: set[int] = set()
+        self.targets.clear()
         if len(targets) <= _FEW:
             needles += [f"{before}{target}" for target in targets for before in (" ", "j")]
         else:
