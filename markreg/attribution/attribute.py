@@ -15,6 +15,7 @@ from markreg.registry.signatures import RANKS, Facts, Index, Match, Signature
 
 _EVIDENCE = 3
 NOBODY = "no signature"
+NATIVE = "native"
 
 
 def attribute(
@@ -144,6 +145,7 @@ class _Attribution:
         """Every use with its owner."""
         for claim in self.claims:
             self._by_signature(claim)
+        self._by_table([c for c in self.claims if not c.owner])
         self._by_group([c for c in self.claims if not c.owner and c.rule is None])
         self._by_mark([c for c in self.claims if not c.owner])
         self._by_group([c for c in self.claims if not c.owner])
@@ -187,6 +189,18 @@ class _Attribution:
             kinds, base = self._at(reading, table)
             self._chains[key] = self._decide(kinds, {**base, "chain": (chain,)}, own_chain=True)
         return self._chains[key]
+
+    def _by_table(self, nobody: list[_Claim]) -> None:
+        """A native nft table has one maker: what nobody claims in it is whose everything else in it is."""
+        makers: dict[int, set[str]] = {}
+        for claim in self.claims:
+            if claim.owner and claim.table and claim.table.backend == NATIVE:
+                makers.setdefault(id(claim.table), set()).add(claim.owner)
+        for claim in nobody:
+            owners = makers.get(id(claim.table), set())
+            if len(owners) == 1:
+                (claim.owner,) = owners
+                claim.by = f"the rest of {claim.use.place.text.rpartition(' ')[0]}"
 
     def _by_group(self, nobody: list[_Claim]) -> None:
         found = [Unclaimed(c.use, c.reading, c.table, c.base) for c in nobody]
