@@ -17,6 +17,11 @@ STDIN = "-"
 _LARGEST = 1 << 30
 
 
+def unreadable(notation: str) -> str:
+    """Why a capture in a notation that has no reader is of no use."""
+    return f"this markreg has no reader for {notation}"
+
+
 @dataclass(frozen=True, slots=True)
 class Known:
     """A source whose notation is known."""
@@ -86,8 +91,10 @@ def _load(gathered: Gathered, path: str) -> Source | None:
 
 def _is_archive(path: str) -> bool:
     try:
+        if not Path(path).is_file():  # to open a pipe would wait for it
+            return False
         with Path(path).open("rb") as file:
-            return Path(path).is_file() and archives.is_archive(file.read(archives.HEAD))
+            return archives.is_archive(file.read(archives.HEAD))
     except (OSError, ValueError):
         return False
 
@@ -136,7 +143,7 @@ def _known(gathered: Gathered, path: str, held: archives.Held) -> Known | None:
     if held.notation:
         form = by_name(held.notation)
         if form is None:
-            gathered.unread.append(Problem(held.path, 0, f"this markreg does not read {held.notation}"))
+            gathered.unread.append(Problem(held.path, 0, unreadable(held.notation)))
             return None
         return Known(source, form, held.notation, scope)
     found = None if not source.data or source.data.isspace() else detect(source)

@@ -131,11 +131,15 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Opaque:
-    """Statements that mention a mark and were not understood (MK901), with the reason."""
+    """Statements that mention a mark and were not understood (MK901), with the reason.
+
+    ``table``: family and name of the nft table they stand in, where it may be read better elsewhere.
+    """
 
     path: str
     lines: tuple[int, ...]
     reason: str
+    table: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from markreg.attribution import attribute
 from markreg.attribution.presumed import presumed
+from markreg.captures import once
 from markreg.inputs import Gathered, Known
 from markreg.model import Input, MarkSet, Node, Reading
 from markreg.registry.model import Registry
@@ -27,7 +28,7 @@ def read(known: Sequence[Known]) -> list[Reading]:
 
 def build(gathered: Gathered, registry: Registry) -> Node:
     """The node that the gathered sources describe."""
-    readings = read(gathered.known)
+    readings = once(read(gathered.known))
     components, uses = attribute(readings, registry)
     uses += presumed(components, readings, registry, first=len(uses) + 1)
     return Node(

@@ -72,8 +72,9 @@ def in_folder(folder: Path) -> Found:
     """The captures of a folder: the files directly in it, and those of known layouts below it. Raises OSError for the folder."""
     found = Found()
     direct = {}
-    for path in _files(found, folder, ""):
-        placed = layouts.place(path)
+    name = folder.resolve().name  # a folder of a capture may be named itself
+    for path in _files(found, folder, name, ""):
+        placed = layouts.place(path) or layouts.place(f"{name}/{path}")
         if placed is None and "/" in path:
             found.others += 1
             continue
@@ -95,7 +96,7 @@ def in_folder(folder: Path) -> Found:
     return found
 
 
-def _files(found: Found, folder: Path, below: str) -> Iterator[str]:
+def _files(found: Found, folder: Path, name: str, below: str) -> Iterator[str]:
     """The files directly in a folder, and those of folders that lead to a layout's; links to folders are not followed."""
     try:
         with os.scandir(folder / below) as listed:
@@ -109,8 +110,8 @@ def _files(found: Found, folder: Path, below: str) -> Iterator[str]:
         path = f"{below}/{entry.name}" if below else entry.name
         if entry.is_file():
             yield path
-        elif entry.is_dir(follow_symlinks=False) and layouts.leads_on(path):
-            yield from _files(found, folder, path)
+        elif entry.is_dir(follow_symlinks=False) and (layouts.leads_on(path) or layouts.leads_on(f"{name}/{path}")):
+            yield from _files(found, folder, name, path)
 
 
 def _stream(found: Found, shallow: dict[str, bytes], file: BinaryIO, prefix: str, depth: int, left: list[int]) -> None:

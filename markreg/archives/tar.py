@@ -63,10 +63,10 @@ def members(read: Read, skip: Skip) -> Iterator[Member]:
 def _header(read: Read) -> bytes:
     """The next header; empty at the end of the archive."""
     block = read(BLOCK)
+    if len(block) < BLOCK:  # the end is a block of zeros, not that of the stream
+        raise ArchiveError("is truncated")
     if not block.strip(b"\0"):
         return b""
-    if len(block) < BLOCK:
-        raise ArchiveError("is truncated")
     if not _sum_holds(block):
         raise ArchiveError("is corrupt: the sum of a tar header is wrong")
     return block

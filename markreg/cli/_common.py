@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NoReturn, cast
 
@@ -16,6 +17,7 @@ import typer
 from markreg import report as reports
 
 if TYPE_CHECKING:
+    from markreg.collect.namespaces import Taken
     from markreg.inputs import Gathered
     from markreg.model import Audit, Finding
     from markreg.registry.model import Registry
@@ -55,6 +57,18 @@ StrictOption = Annotated[bool, typer.Option("--strict", envvar="MARKREG_STRICT",
 TimeoutOption = Annotated[
     float, typer.Option("--timeout", envvar="MARKREG_TIMEOUT", metavar="SECONDS", min=0.1, help="For reading this node.")
 ]
+NetnsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--netns", envvar="MARKREG_NETNS", metavar="NAME|PATH|PID", help="This network namespace of the node, instead of its own."
+    ),
+]
+AllNetnsOption = Annotated[bool, typer.Option("--all-netns", envvar="MARKREG_ALL_NETNS", help="Every network namespace of the node.")]
+MaxEntriesOption = Annotated[
+    int,
+    typer.Option("--max-entries", envvar="MARKREG_MAX_ENTRIES", metavar="N", min=1, help="Of this node's connections, and sockets."),
+]
+MAX_ENTRIES = 200_000
 ColorOption = Annotated[
     str, typer.Option("--color", envvar="MARKREG_COLOR", metavar="WHEN", help="auto, always or never; NO_COLOR counts too.")
 ]
@@ -107,16 +121,23 @@ def load_registry(path: Path | None) -> Registry:
         fail(f"the registry cannot be read: {error.filename}: {error.strerror}")
 
 
-def gather(paths: list[str] | None, notation: str | None, timeout: float) -> Gathered:
+def gather(
+    paths: list[str] | None,
+    notation: str | None,
+    timeout: float,
+    netns: list[str] | None = None,
+    all_netns: bool = False,
+    entries: int = MAX_ENTRIES,
+) -> Gathered:
     """What the paths name, or without any this node; exit 2 if there is nothing to go by."""
     if paths:
         from markreg.inputs import gather
 
+        if netns or all_netns:
+            fail("--netns and --all-netns are of this node; captured files say themselves of which namespace they are")
         gathered = gather(paths, sys.stdin.buffer, notation)
     else:
-        from markreg.collect.tools import live
-
-        gathered = live(timeout)
+        gathered = take(timeout, netns, all_netns, entries).gathered()
     if gathered.known and not gathered.empty:
         return gathered
     for problem in gathered.problems:
@@ -126,6 +147,39 @@ def gather(paths: list[str] | None, notation: str | None, timeout: float) -> Gat
     if not paths:
         say("nothing of this node could be read; captured files can be named instead")
     raise typer.Exit(USAGE)
+
+
+def take(timeout: float, netns: list[str] | None, all_netns: bool, entries: int) -> Taken:
+    """This node's captures; exit 2 for a namespace that is none."""
+    from markreg.collect import namespaces
+
+    if netns and all_netns:
+        fail("--netns and --all-netns exclude each other")
+    try:
+        wanted = namespaces.every() if all_netns else [namespaces.named(word) for word in dict.fromkeys(netns or ())]
+    except namespaces.NamespaceError as error:
+        fail(f"--netns: {error}")
+    with progress() as tell:
+        return namespaces.take(wanted or [namespaces.OWN], timeout, entries, tell)
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[str], None] | None]:
+    """Says on a terminal what is being read; the line goes when it is done. Without a thread: the collectors fork."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(), TextColumn("reading {task.description}", markup=False), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True, auto_refresh=False) as shown:
+        task = shown.add_task("this node", total=None)
+
+        def tell(name: str) -> None:
+            shown.update(task, description=name, refresh=True)
+
+        yield tell
 
 
 def choose(done: Audit, select: str, ignore: str) -> Audit:

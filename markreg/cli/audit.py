@@ -23,7 +23,10 @@ def register(app: typer.Typer) -> None:
         fail_on: common.FailOnOption = "error",
         exit_zero: common.ExitZeroOption = False,
         strict: common.StrictOption = False,
+        netns: common.NetnsOption = None,
+        all_netns: common.AllNetnsOption = False,
         timeout: common.TimeoutOption = 60,
+        entries: common.MaxEntriesOption = common.MAX_ENTRIES,
         color: common.ColorOption = "auto",
         quiet: common.QuietOption = False,
         verbose: common.VerboseOption = False,
@@ -33,7 +36,7 @@ def register(app: typer.Typer) -> None:
 
         common.check_words(form, reports.names(), color, notation, fail_on)
         known = common.load_registry(registry)
-        gathered = common.gather(paths, notation, timeout)
+        gathered = common.gather(paths, notation, timeout, netns, all_netns, entries)
         done = common.choose(engine.audit(gathered, known), select, ignore)
         common.report(done, engine.sources(gathered, done.node), form, output, color, quiet, verbose)
         raise typer.Exit(common.status(done, "never" if exit_zero else fail_on, strict))

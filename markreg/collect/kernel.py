@@ -5,9 +5,17 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-NETLINK_XFRM, NETLINK_NETFILTER = 6, 12
+NETLINK_SOCK_DIAG, NETLINK_XFRM, NETLINK_NETFILTER = 4, 6, 12
 # A function of each part, by which it is found in a kernel that it is built into.
-_SYMBOLS = {"nf_tables": "nf_tables_newtable", "nft_compat": "nfnl_compat_get_rcu"}
+_SYMBOLS = {
+    "inet_diag": "inet_diag_handler_cmd",
+    "nf_conntrack_netlink": "ctnetlink_get_conntrack",
+    "nf_tables": "nf_tables_newtable",
+    "nft_compat": "nfnl_compat_get_rcu",
+    "tcp_diag": "tcp_diag_dump",
+    "udp_diag": "udp_diag_dump",
+    "wireguard": "wg_newlink",
+}
 
 
 def module(name: str) -> bool:

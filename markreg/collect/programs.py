@@ -19,11 +19,15 @@ _SAID = 4096
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """What a program printed. ``error`` says why it is of no use, empty if it is; ``said`` is what stood on standard error."""
+    """What a program printed. ``error`` says why it is of no use, empty if it is; ``said`` is what stood on standard error.
+
+    ``cut``: it had more lines than were wanted.
+    """
 
     data: bytes = b""
     said: str = ""
     error: str = ""
+    cut: bool = False
 
 
 def find(program: str) -> str | None:
@@ -31,8 +35,9 @@ def find(program: str) -> str | None:
     return shutil.which(program, path=os.pathsep.join((os.environ.get("PATH", os.defpath), *_PLACES)))
 
 
-def run(words: Sequence[str], budget: Budget) -> Output:
-    """Runs a program to its end. The words are fixed: nothing of an input may become one."""
+def run(words: Sequence[str], budget: Budget, lines: int = 0) -> Output:
+    """Runs a program to its end, or until it has printed ``lines`` lines. The words are fixed: nothing of an input may become one
+    but a device's name behind ``dev``."""
     name, path = words[0], find(words[0])
     if path is None:
         return Output(error=f"{name} is not installed")
@@ -46,25 +51,29 @@ def run(words: Sequence[str], budget: Budget) -> Output:
         return Output(error=f"{name}: {error.strerror}")
     with process:
         try:
-            data, said, fault = _read(process, name, budget)
+            data, said, fault = _read(process, name, budget, lines)
             status = process.wait(None if fault else budget.left)
         except subprocess.TimeoutExpired:
             data, said, fault, status = b"", b"", _late(name, budget), 0
         finally:
             process.kill()  # for an interrupted run; nothing happens to a process that has ended
     text = said.decode("utf-8", "replace").strip()
-    if status and not fault:
+    kept = data
+    if lines and data.count(b"\n") > lines:
+        kept = b"\n".join(data.split(b"\n", lines)[:lines]) + b"\n"
+    elif status and not fault:
         fault = text.split("\n")[-1] or f"{name} exited with {status}"
-    return Output(data, text, fault)
+    return Output(kept, text, fault, kept is not data)
 
 
 def _late(name: str, budget: Budget) -> str:
     return f"{name} was not done when the {budget.seconds:g} seconds of this run were over (--timeout)"
 
 
-def _read(process: subprocess.Popen[bytes], name: str, budget: Budget) -> tuple[bytes, bytes, str]:
+def _read(process: subprocess.Popen[bytes], name: str, budget: Budget, lines: int) -> tuple[bytes, bytes, str]:
     """Both outputs until they are closed, and why they are not whole."""
     data, said = bytearray(), bytearray()
+    printed = 0
     with selectors.DefaultSelector() as selector:
         for stream, kept in ((process.stdout, data), (process.stderr, said)):
             if stream:
@@ -79,8 +88,12 @@ def _read(process: subprocess.Popen[bytes], name: str, budget: Budget) -> tuple[
                     selector.unregister(key.fileobj)
                 elif key.data is data:
                     data += chunk
+                    printed += chunk.count(b"\n") if lines else 0
                 elif len(said) < _SAID:
                     said += chunk
+            if lines and printed > lines:
+                process.kill()
+                break
             if len(data) > budget.bytes:
                 process.kill()
                 return b"", bytes(said), f"{name} prints more than the {budget.bytes >> 20} MB that are left of this run"

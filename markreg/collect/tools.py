@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from markreg.collect import kernel, nftables
-from markreg.collect.limits import SECONDS, Budget
+from markreg.collect import connections, kernel, legacy, nftables, rulesets, sockets, sysctls, traffic, tunnels
+from markreg.collect.captured import Capture, Failure
+from markreg.collect.limits import ENTRIES, SECONDS, Budget
 from markreg.collect.programs import Output, find, run
 from markreg.formats import by_name
-from markreg.inputs import Gathered, Known
+from markreg.inputs import Gathered, Known, unreadable
 from markreg.model import HOST, Problem, Scope
 from markreg.source import Source
 
@@ -26,25 +27,47 @@ _INTERRUPTED = "may be inconsistent"
 _DENIED = re.compile(r"not permitted|permission denied|must be root", re.IGNORECASE)
 
 
-def live(seconds: float = SECONDS) -> Gathered:
+def live(seconds: float = SECONDS, entries: int = ENTRIES) -> Gathered:
     """What the network namespace of this process holds: iptables rules, legacy and nft, of IPv4 and IPv6, the sets with marks that
-    they name, policy routing rules, xfrm policies and states.
+    they name, other nftables, policy routing rules, xfrm policies and states, tc filters, tunnels, and what connections and sockets
+    carry now.
 
     Nothing is loaded, created or locked, and no key is read. ``seconds``: for the whole run. What is there and could not be
     read is in ``unread``.
     """
-    node = _Live(seconds)
-    node.legacy()
-    node.nft()
-    node.sets()
-    node.rules()
-    node.xfrm()
-    return node.gathered
+    return everything(Budget(seconds, entries=entries)).gathered
 
 
-class _Live:
+def everything(budget: Budget, progress: Callable[[str], None] | None = None) -> Live:
+    """The captures of the network namespace of this process. ``progress`` is told what comes next."""
+    node = Live(budget.seconds)
+    node.budget = budget
+    steps: list[tuple[str, Callable[[], None]]] = [
+        ("iptables", node.legacy),
+        ("nftables", node.nft),
+        ("ipset", node.sets),
+        ("ip rule", node.rules),
+        ("ip xfrm", node.xfrm),
+        ("tc", lambda: traffic.read(node)),
+        ("tunnels", lambda: tunnels.read(node)),
+        ("conntrack", lambda: connections.read(node)),
+        ("sockets", lambda: sockets.read(node)),
+        ("sysctl", lambda: sysctls.read(node)),
+    ]
+    for name, step in steps:
+        if progress:
+            progress(name)
+        step()
+    return node
+
+
+class Live:
+    """The captures of one namespace."""
+
     def __init__(self, seconds: float) -> None:
         self.gathered = Gathered()
+        self.captures: list[Capture] = []
+        self.failures: list[Failure] = []
         self.budget = Budget(seconds)
 
     def legacy(self) -> None:
@@ -54,11 +77,14 @@ class _Live:
             try:
                 there = kernel.legacy_tables(family)
             except OSError as error:
-                self._unread(name, f"/proc/net/{family}_tables_names: {error.strerror}")
+                self.unread(name, f"/proc/net/{family}_tables_names: {error.strerror}")
                 continue
             if there:
                 words = _backend(program, "legacy", self.budget)
-                self._capture(name, "iptables-save", family, (*words, *_NO_MODPROBE))
+                if find(words[0]) is None and (text := legacy.text(family, there, self.budget)):
+                    self.add(name, "iptables-save", family, text, legacy.COMMAND)
+                else:
+                    self.capture(name, "iptables-save", family, (*words, *_NO_MODPROBE))
 
     def nft(self) -> None:
         """What iptables keeps in nftables, and which other tables there are."""
@@ -67,7 +93,7 @@ class _Live:
         try:
             tables = nftables.tables(self.budget)
         except OSError as error:
-            self._unread("nftables", str(error.strerror or error))
+            self.unread("nftables", str(error.strerror or error))
             return
         others = [f"{family} {name}" for family, name in tables if family not in _PROGRAMS or name not in _TABLES]
         for family, program in _PROGRAMS.items():
@@ -78,13 +104,12 @@ class _Live:
                 continue
             name = f"{program}-nft-save"
             if not mine:
-                self._add(name, "iptables-save", family, b"")
+                self.add(name, "iptables-save", family, b"")
                 continue
-            output = self._capture(name, "iptables-save", family, (*_backend(program, "nft", self.budget), *_NO_MODPROBE))
+            output = self.capture(name, "iptables-save", family, (*_backend(program, "nft", self.budget), *_NO_MODPROBE))
             others += [f"{family} {t.decode('utf-8', 'replace')}" for t in _FOREIGN.findall(output.data + output.said.encode())]
         if others:
-            which = ", ".join(others[:5]) + (f" and {len(others) - 5} more" if len(others) > 5 else "")
-            self._unread("nftables", f"the rules of {which} are not iptables'; capture them with nft list ruleset", advise=False)
+            rulesets.read(self, others)
 
     def sets(self) -> None:
         """The ipsets, if one has marks. A rule that names a set proves that the kernel's part is there already."""
@@ -92,42 +117,48 @@ class _Live:
             return
         listed = run(("ipset", "list", "-terse"), self.budget)
         if listed.error:
-            self._unread("ipset", listed.error)
+            self.unread("ipset", listed.error)
             return
         if any(b"skbinfo" in m[2].split() or b"mark" in m[1].partition(b":")[2].split(b",") for m in _SET.finditer(listed.data)):
-            self._capture("ipset save", "ipset-save", "inet", ("ipset", "save"))
+            self.capture("ipset save", "ipset-save", "inet", ("ipset", "save"))
 
     def rules(self) -> None:
         """Policy routing rules."""
-        self._capture("ip rule", "ip-rule", "ip", ("ip", "rule", "show"))
+        self.capture("ip rule", "ip-rule", "ip", ("ip", "rule", "show"))
         if kernel.ipv6():
-            self._capture("ip -6 rule", "ip-rule", "ip6", ("ip", "-6", "rule", "show"))
+            self.capture("ip -6 rule", "ip-rule", "ip6", ("ip", "-6", "rule", "show"))
 
     def xfrm(self) -> None:
         """xfrm policies and states, without keys; a socket of this protocol would load xfrm_user."""
         if kernel.netlink(kernel.NETLINK_XFRM):
-            self._capture("ip xfrm policy", "ip-xfrm", "inet", ("ip", "xfrm", "policy"))
-            self._capture("ip xfrm state", "ip-xfrm", "inet", ("ip", "xfrm", "state", "list", "nokeys"))
+            self.capture("ip xfrm policy", "ip-xfrm", "inet", ("ip", "xfrm", "policy"))
+            self.capture("ip xfrm state", "ip-xfrm", "inet", ("ip", "xfrm", "state", "list", "nokeys"))
 
-    def _capture(self, name: str, notation: str, family: str, words: Sequence[str]) -> Output:
+    def capture(self, name: str, notation: str, family: str, words: Sequence[str]) -> Output:
+        """What a program prints."""
         output = run(words, self.budget)
         if _INTERRUPTED in output.said:
             output = run(words, self.budget)
             if _INTERRUPTED in output.said and not output.error:
-                self._unread(f"a part of {name}", "it changed while it was read, twice")
+                self.unread(f"a part of {name}", "it changed while it was read, twice")
         if output.error:
-            self._unread(name, output.error)
+            self.unread(name, output.error)
         else:
-            self._add(name, notation, family, output.data)
+            self.add(name, notation, family, output.data, " ".join(words))
         return output
 
-    def _add(self, name: str, notation: str, family: str, data: bytes) -> None:
-        form = by_name(notation)
-        if form:
+    def add(self, name: str, notation: str, family: str, data: bytes, command: str = "") -> None:
+        """A capture. Where nothing reads its notation yet, that is said instead of what it holds."""
+        self.captures.append(Capture(name, notation, HOST, family, command, data))
+        if form := by_name(notation):
             self.gathered.known.append(Known(Source(name, data), form, notation, Scope(HOST, family)))
+        else:
+            self.gathered.unread.append(Problem(name, 0, unreadable(notation)))
 
-    def _unread(self, name: str, why: str, advise: bool = True) -> None:
+    def unread(self, name: str, why: str, advise: bool = True) -> None:
+        """Something that is there and could not be captured."""
         needed = "; this takes root (CAP_NET_ADMIN)" if advise and _DENIED.search(why) else ""
+        self.failures.append(Failure(name, why + needed))
         self.gathered.unread.append(Problem(name, 0, why + needed))
 
 

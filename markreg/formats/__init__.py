@@ -63,8 +63,10 @@ def detect(source: Source) -> tuple[Format, str] | None:
 
 
 def scope_of(path: str) -> Scope:
-    """What a file's name says of its scope: ``NAME.netns-<ns>.txt`` is that namespace, ``ip6…``, ``ip-6…`` or ``ip_-6…`` is IPv6."""
+    """What a file's name says of its scope: ``NAME.netns-<ns>.txt`` is that namespace, ``ip6…``, ``ip-6…`` or ``ip_-6…`` is IPv6,
+    a 4 there is IPv4."""
     name = PurePosixPath(path).name
     netns = match[1] if (match := _NETNS.search(name)) else HOST
-    family = "ip6" if re.match(r"ip[-_]*6", name) else "inet"
+    said = re.match(r"ip[-_]*([46])", name)
+    family = {"4": "ip", "6": "ip6"}[said[1]] if said else "inet"
     return Scope(netns, family)

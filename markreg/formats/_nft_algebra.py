@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import TYPE_CHECKING, cast
 
 from markreg.bits import BitsError, full, parse_int, parse_word
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 SK_MARK = "sk_mark"
 _FIELDS = {"mark": SKB_MARK.name, "meta mark": SKB_MARK.name, "ct mark": CT_MARK.name, "ct label": CT_LABEL.name, "socket mark": SK_MARK}
 # Operands that are not marks and have fewer bits than a mark (RFC 2474, RFC 3168, 802.1Q, ports).
+_CODE_POINT = re.compile(r"cs([0-7])|af([1-4])([1-3])")  # RFC 2474, RFC 2597
 _NARROW = ((re.compile(r".*\bdscp"), 6), (re.compile(r".*\becn"), 2), (re.compile(r"vlan id"), 12), (re.compile(r".*\b[sd]port"), 16))
 
 
@@ -92,7 +94,11 @@ def _operand(tree: Tree[Token], whole: Tree[Token], labels: bool) -> Word:
     """An operand; beside one that is no mark a name is one of its names, like a code point of DSCP."""
     others = cast("list[Tree[Token]]", whole.children)
     if tree.data == "symbol" and any(t.data in ("selector", "payload") for other in others for t in other.iter_subtrees()):
-        return Word.unknown(128 if labels else 32)
+        point = _CODE_POINT.fullmatch(str(tree.children[0]))
+        if not point:
+            return Word.unknown(128 if labels else 32)
+        selector, assured, precedence = (int(group or 0) for group in point.groups())
+        return Word.const(selector << 3 or assured << 3 | precedence << 1, 32)
     return word(tree, labels)
 
 
@@ -105,7 +111,7 @@ def _width(text: str, most: int) -> int:
 def hashed(tree: Tree[Token]) -> tuple[int, int]:
     """Lowest and highest result of numgen, jhash or symhash."""
     tokens = [t for t in tree.children if isinstance(t, str)]
-    options = {a.type: parse_word(str(b), 32) for a, b in zip(tokens, tokens[1:], strict=False) if a.type in ("MOD", "OFFSET")}
+    options = {a.type: parse_word(str(b), 32) for a, b in pairwise(tokens) if a.type in ("MOD", "OFFSET")}
     if not (count := options["MOD"]):
         raise BitsError("a remainder by 0")
     low = options.get("OFFSET", 0)

@@ -31,7 +31,7 @@ _LONGEST = 16384
 _SETS = re.compile(r"\{[^{}]*\}")
 _KEY = re.compile(r"(?<![\w.-])(?:mark|label)(?![\w.-])")
 # Extensions of xtables that can read or write a mark: nft shows their name and no more.
-_XT_MARKS = re.compile(r"(?:conn|h|ip)?mark(?:_m)?|connlabel|tproxy|socket|bpf", re.IGNORECASE)
+_XT_MARKS = re.compile(r"(?:conn|h|ip)?mark(?:_m)?|connlabel|tproxy|socket|bpf|unknown", re.IGNORECASE)
 _XT_SET = re.compile(r"xt\s+target\s+\"?SET\"?|xt_SET")
 _XT_QUEUE = re.compile(r"NFQUEUE|QUEUE")
 
@@ -76,8 +76,7 @@ def parse(text: str, sets: Mapping[str, NamedSet]) -> Parsed:
     try:
         for piece in cast("list[Part]", _tree(text).children):
             start, end = piece.meta.start_pos, piece.meta.end_pos
-            for clause in _Piece(piece, sets).clauses(opaque):
-                found.append((start, replace(clause, text=text[start:end])))
+            found += [(start, replace(clause, text=text[start:end])) for clause in _Piece(piece, sets).clauses(opaque)]
     except (BitsError, ExpressionError) as error:
         raise ClauseError(str(error)) from None
     except RecursionError:

@@ -21,7 +21,7 @@ _TABLES = {"ip": _INET, "ip6": _INET, "arp": {"filter": ("filter", "INPUT OUTPUT
 # nft prints its own expressions with symbols; the translations of iptables have words.
 _WORDS = re.compile(r"(?<![\w.-])(and|or|xor)(?![\w.-])")
 
-WHY = "a table of iptables-nft, whose CONNMARK nft lists without its masks: capture iptables-nft-save"
+WHY = "a table of iptables-nft, whose CONNMARK nft lists without masks or in the wrong order: capture iptables-nft-save"
 
 
 def managed(family: str, name: str, chains: dict[str, Chain]) -> bool:

@@ -11,7 +11,7 @@ _PRIORITIES = {"raw": -300, "mangle": -150, "dstnat": -100, "filter": 0, "securi
 _BRIDGE = {"dstnat": -300, "filter": -200, "out": 100, "srcnat": 300}
 _PRIORITY = re.compile(r"(?:([a-z]+)\s*(?:([+-])\s*(\d+))?|(-?)\s*(\d+))")
 _LINE = re.compile(
-    r"(?<![^\s;{])type\s+(\w+)\s+hook\s+(\w+)\s+(?:devices?\s*=?\s*(?:\{[^{}]*\}|\S+)\s+)*priority\s+"
+    r"(?<![^\s;{])type\s+(\w+)\s+hook\s+(\w+)\s+(?:devices?\s*+=?\s*+(?:\{[^{}]*\}|[^\s{}]++)\s++)*priority\s+"
     r"((?:[a-z]+|-?\s*\d+|\$[\w.-]+)(?:[ \t]*[+-][ \t]*\d+)?)"
 )
 _POLICY = re.compile(r"(?<![^\s;{])policy\s+(\w+)")

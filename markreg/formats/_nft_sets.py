@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import reduce
+from itertools import pairwise
 from operator import and_, or_
 
 from markreg.bits import BitsError, full, parse_int, parse_word
@@ -64,7 +65,13 @@ def keys(bodies: Iterable[str], position: int, mapped: bool) -> Intervals | None
     for body in bodies:
         inner = body.strip().removeprefix("{").removesuffix("}")
         if not mapped and not position and inner.count("0x") == inner.count(",") + 1 and _PLAIN.fullmatch(inner):
-            found += [(value, value) for value in (parse_hex(part) for part in inner.split(","))]
+            numbers = sorted({int(part, 16) for part in inner.split(",")})
+            if numbers[-1] > _ALL:
+                raise BitsError(f"{numbers[-1]:#x} does not fit into 32 bits")
+            starts = [b for a, b in pairwise((-2, *numbers)) if b != a + 1]
+            if len(starts) > _MOST:
+                return None
+            found += zip(starts, [a for a, b in pairwise((*numbers, -2)) if b != a + 1], strict=True)
             continue
         for element in elements(inner):
             parts = [p.strip() for p in _DOT.split(_OPTION.sub("", f"{_key(element) if mapped else element} ").strip())]
@@ -79,11 +86,6 @@ def _key(element: str) -> str:
     """What stands before the colon; addresses have colons too."""
     spaced = _COLON.split(element, maxsplit=1)
     return spaced[0] if len(spaced) > 1 else element.split(":", 1)[0]
-
-
-def parse_hex(text: str) -> int:
-    """A hexadecimal number that must fit into 32 bits."""
-    return parse_word(text, 32)
 
 
 def interval(text: str) -> tuple[int, int]:
@@ -139,6 +141,8 @@ def data(bodies: Iterable[str], labels: bool = False) -> tuple[Word, Intervals] 
         return None
     if labels:
         return _word({label(v) for v in values}, 128), ()
+    if len(values) > _MOST:
+        return _word(values, 32), ((min(values), max(values)),)
     exact = tuple(merge((v, v) for v in values)) if len(values) > 1 else ()
     return _word(values, 32), exact if len(exact) <= _MOST_VALUES else ((min(values), max(values)),)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from markreg.collect import kernel, nftables, programs, tools
+from markreg.collect import kernel, nftables, programs, rulesets, tools
 from markreg.collect.limits import Budget
 from markreg.collect.programs import Output, run
 
@@ -125,7 +125,7 @@ class TestKernel:
         monkeypatch.setattr(nftables, "tables", lambda budget: pytest.fail("asked"))
         monkeypatch.setattr(kernel, "netlink", lambda protocol: True)
         monkeypatch.setattr(kernel, "module", lambda name: False)
-        node = tools._Live(1)
+        node = tools.Live(1)
         node.nft()
         assert not node.gathered.known
         assert not node.gathered.unread
@@ -136,22 +136,24 @@ class TestKernel:
         monkeypatch.setattr(kernel, "module", lambda name: name == "nf_tables")
         monkeypatch.setattr(nftables, "tables", lambda budget: (("ip", "filter"), ("inet", "fw")))
         monkeypatch.setattr(tools, "run", lambda words, budget: pytest.fail(f"ran {words}"))
-        node = tools._Live(1)
+        asked: list[tuple[str, ...]] = []
+        monkeypatch.setattr(rulesets, "read", lambda node, tables: asked.append(tuple(tables)))
+        node = tools.Live(1)
         node.nft()
         assert [k.source.path for k in node.gathered.known] == ["ip6tables-nft-save"]
-        assert "inet fw, ip filter" in node.gathered.unread[0].message
+        assert asked == [("inet fw", "ip filter")]
 
     def test_legacy_tables_are_not_asked_for_where_there_are_none(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.fake(monkeypatch, {"/proc/net/ip_tables_names": "", "/proc/net/ip6_tables_names": ""})
         monkeypatch.setattr(tools, "run", lambda words, budget: pytest.fail(f"ran {words}"))
-        node = tools._Live(1)
+        node = tools.Live(1)
         node.legacy()
         assert not node.gathered.known
         assert not node.gathered.unread
 
     def test_where_that_may_not_be_known_it_is_said(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.fake(monkeypatch, {"/proc/net/": PermissionError(13, "Permission denied")})
-        node = tools._Live(1)
+        node = tools.Live(1)
         node.legacy()
         assert [p.path for p in node.gathered.unread] == ["iptables-legacy-save", "ip6tables-legacy-save"]
         assert all("takes root" in p.message for p in node.gathered.unread)

@@ -1,0 +1,207 @@
+"""``nft -j``: objects one by one, so that a large ruleset is never whole in memory. Rules that mention marks become text."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+
+from markreg.formats._nft_render import Json, RenderError, elements_text, statement_text
+from markreg.formats._nft_ruleset import Rules, Ruleset, Statement
+from markreg.formats._nft_sets import NamedSet
+from markreg.formats._nft_statement import common, target_of
+
+_START = re.compile(r'\s*\{\s*"nftables"\s*:\s*\[')
+_SPACE = re.compile(r"[\s,]*")
+_MENTION = re.compile(r'"(?:mark|label|queue|xt)"|"@(?:ll|nh|th)')
+_EXPR = re.compile(r'"expr"\s*:\s*\[')
+_COMMANDS = {"add", "create", "insert", "replace"}
+_DECODER = json.JSONDecoder()
+# What an expression of the wrong shape raises.
+_UNKNOWN = (RenderError, RecursionError, AttributeError, TypeError, LookupError, ValueError)
+
+
+def ruleset_of(text: str) -> Ruleset:
+    """The ruleset of a whole document; never raises on content."""
+    ruleset = Ruleset()
+    match = _START.match(text)
+    if not match:
+        ruleset.problems.append((1, "is no JSON of nft"))
+        return ruleset
+    line, counted = 1, 0
+    for start, end, value in _objects(text, match.end(), ruleset):
+        line += text.count("\n", counted, start)
+        counted = start
+        if isinstance(value, dict):
+            _Reader(ruleset, text, start, end, line).entry(value)
+    return ruleset
+
+
+def _objects(text: str, at: int, ruleset: Ruleset) -> Iterator[tuple[int, int, Json]]:
+    """Every entry of the list, with where it stands."""
+    while True:
+        space = _SPACE.match(text, at)
+        at = space.end() if space else at
+        if text.startswith("]", at):
+            return
+        start = at
+        try:
+            value, at = _DECODER.raw_decode(text, start)
+        except (ValueError, RecursionError) as error:
+            line = text.count("\n", 0, start) + 1
+            cut = at >= len(text) or not text.rstrip().endswith(("]}", "}\n]"))
+            ruleset.problems.append((line, "the JSON is cut off" if cut else f"no JSON: {error}"))
+            rest = text[start : start + 1_000_000]
+            if _MENTION.search(rest):
+                ruleset.opaque.append((line, "the JSON cannot be read from here", ""))
+            return
+        yield start, at, value
+
+
+class _Reader:
+    """One entry of the list."""
+
+    def __init__(self, ruleset: Ruleset, text: str, start: int, end: int, line: int) -> None:
+        self.ruleset = ruleset
+        self.text = text
+        self.start = start
+        self.end = end
+        self.line = line
+
+    def entry(self, value: dict[str, Json]) -> None:
+        """An object, or a command that holds one."""
+        kind, inner = next(iter(value.items()), ("", None))
+        verb = ""
+        if kind in _COMMANDS | {"flush", "delete", "destroy"} and isinstance(inner, dict):
+            verb = kind
+            kind, inner = next(iter(inner.items()), ("", None))
+            if verb not in _COMMANDS:
+                self._remove(verb, kind, inner if isinstance(inner, dict) else {})
+                return
+        if not isinstance(inner, dict):
+            return
+        make = {"table": self._table, "chain": self._chain, "set": self._set, "map": self._set, "element": self._element}.get(kind)
+        if kind == "rule":
+            self._rule(inner, verb == "insert")
+        elif make:
+            make(inner)
+
+    def _of(self, inner: dict[str, Json]) -> Rules:
+        return self.ruleset.table(str(inner.get("family", "ip")), str(inner.get("table", "")))
+
+    def _remove(self, verb: str, kind: str, inner: dict[str, Json]) -> None:
+        family, name = str(inner.get("family") or ""), inner.get("name")
+        if kind == "ruleset":
+            self.ruleset.clear(family)
+        elif kind == "table" and verb != "flush":
+            self.ruleset.clear(family or "ip", str(name))
+        elif kind == "table":
+            self.ruleset.table(family, str(name)).flush()
+        elif kind == "chain":
+            self._of(inner).flush(str(name))
+
+    def _table(self, inner: dict[str, Json]) -> None:
+        table = self.ruleset.table(str(inner.get("family", "ip")), str(inner.get("name", "")))
+        table.dormant |= "dormant" in _listed(inner.get("flags"))
+
+    def _chain(self, inner: dict[str, Json]) -> None:
+        name, hook = str(inner.get("name", "")), inner.get("hook")
+        level = inner.get("prio", 0)
+        if not self._of(inner).declare(
+            name, str(inner.get("type", "filter")) if hook else "", str(hook or ""), str(level), str(inner.get("policy", ""))
+        ):
+            self.ruleset.problems.append((self.line, f"chain {name[:80]} has a priority that is not known: {str(level)[:80]}"))
+
+    def _set(self, inner: dict[str, Json]) -> None:
+        known = self._of(inner).sets.setdefault(str(inner.get("name", "")), NamedSet())
+        kind = inner.get("type")
+        known.type = " . ".join(str(k) for k in kind) if isinstance(kind, list) else str(kind)
+        if inner.get("map"):
+            known.type += f" : {inner['map']}"
+        known.changing = bool({"dynamic", "timeout"} & set(_listed(inner.get("flags"))))
+        self._elements(known, inner)
+
+    def _element(self, inner: dict[str, Json]) -> None:
+        self._elements(self._of(inner).sets.setdefault(str(inner.get("name", "")), NamedSet()), inner)
+
+    def _elements(self, known: NamedSet, inner: dict[str, Json]) -> None:
+        """Elements as text, where a rule may ask for them: marks and verdicts. Elements of a command do not tell their type."""
+        found = inner.get("elem")
+        if not found or not re.search("mark|label|verdict|dict|None", known.type or "None"):
+            return
+        try:
+            known.bodies.append(elements_text(found if isinstance(found, list) else [found]))
+        except _UNKNOWN:
+            known.changing = True
+
+    def _rule(self, inner: dict[str, Json], inserted: bool) -> None:
+        table, chain = self._of(inner), str(inner.get("chain", ""))
+        table.declare(chain)
+        table.statements += 1
+        expressions = inner.get("expr")
+        if not isinstance(expressions, list):
+            self.ruleset.opaque.append((self.line, "a rule that nft could not print", f"{table.family} {table.name}"))
+            return
+        ways = [(self.line, verb, target) for e in expressions if isinstance(e, dict) for verb, target in _ways(e)]
+        if inserted:
+            table.ways[chain] = ways + table.ways.get(chain, [])
+        elif ways:
+            table.ways.setdefault(chain, []).extend(ways)
+        if _MENTION.search(self.text, self.start, self.end):
+            statement = self._statement(table, chain, inner, expressions)
+            table.marks[0 if inserted else len(table.marks) :] = statement
+
+    def _statement(self, table: Rules, chain: str, inner: dict[str, Json], expressions: list[Json]) -> list[Statement]:
+        parts: list[tuple[int, str, int]] = []
+        code = ""
+        line = 0
+        try:
+            for (start, end), expression in zip(self._spans(len(expressions)), expressions, strict=True):
+                text = common(statement_text(expression))
+                if not text:
+                    continue
+                code += " " if code else ""
+                here = self.line + self.text.count("\n", self.start, start)
+                written = self.text[start:end]
+                if not line and _MENTION.search(written):
+                    line = here
+                parts.append((len(code), written.split("\n", 1)[0].strip(), here))
+                code += text
+        except _UNKNOWN as error:
+            self.ruleset.opaque.append((self.line, f"an expression that is not known: {error}"[:200], f"{table.family} {table.name}"))
+            return []
+        return [Statement(chain, line or self.line, code, str(inner.get("comment") or ""), target_of(code), "", tuple(parts))]
+
+    def _spans(self, count: int) -> list[tuple[int, int]]:
+        """Where each expression of the rule stands."""
+        match = _EXPR.search(self.text, self.start, self.end)
+        spans: list[tuple[int, int]] = []
+        at = match.end() if match else self.start
+        for _ in range(count):
+            space = _SPACE.match(self.text, at)
+            start = space.end() if space else at
+            try:
+                _, at = _DECODER.raw_decode(self.text, start)
+            except ValueError:
+                return [(self.start, self.end)] * count
+            spans.append((start, at))
+        return spans
+
+
+def _listed(value: Json) -> list[str]:
+    return [str(v) for v in value] if isinstance(value, list) else str(value).split(",") if value else []
+
+
+def _ways(expression: dict[str, Json]) -> Iterator[tuple[str, str]]:
+    """The jumps of an expression; ``@name`` for those of a named verdict map."""
+    for kind, inner in expression.items():
+        if kind in ("jump", "goto") and isinstance(inner, dict):
+            yield kind, str(inner.get("target", ""))
+        elif kind == "vmap" and isinstance(inner, dict):
+            data = inner.get("data")
+            if isinstance(data, str):
+                yield "", data
+            elif isinstance(data, dict) and isinstance(pairs := data.get("set"), list):
+                for pair in pairs:
+                    if isinstance(pair, list) and len(pair) == 2 and isinstance(pair[1], dict):
+                        yield from _ways(pair[1])
