@@ -145,6 +145,7 @@ class _Attribution:
         """Every use with its owner."""
         for claim in self.claims:
             self._by_signature(claim)
+        self._by_rule([c for c in self.claims if not c.owner])
         self._by_table([c for c in self.claims if not c.owner])
         self._by_group([c for c in self.claims if not c.owner and c.rule is None])
         self._by_mark([c for c in self.claims if not c.owner])
@@ -189,6 +190,16 @@ class _Attribution:
             kinds, base = self._at(reading, table)
             self._chains[key] = self._decide(kinds, {**base, "chain": (chain,)}, own_chain=True)
         return self._chains[key]
+
+    def _by_rule(self, nobody: list[_Claim]) -> None:
+        """A rule has one author: what it does besides what a signature knows is the same owner's."""
+        known: dict[tuple[object, ...], _Claim] = {}
+        for claim in self.claims:
+            if claim.owner and claim.use.basis == "observed":
+                known.setdefault((claim.use.path, claim.use.place, claim.use.lines), claim)
+        for claim in nobody:
+            if author := known.get((claim.use.path, claim.use.place, claim.use.lines)):
+                claim.owner, claim.by, claim.confidence = author.owner, author.by, author.confidence
 
     def _by_table(self, nobody: list[_Claim]) -> None:
         """A native nft table has one maker: what nobody claims in it is whose everything else in it is."""
