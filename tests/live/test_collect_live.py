@@ -6,7 +6,6 @@ import gzip
 import json
 import os
 import random
-import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.running import environment
+from tests.live.test_live import inside, run, state
 from tests.support import ROOT
 
 pytestmark = pytest.mark.oracle
@@ -39,12 +39,6 @@ DUMPS = {
 }
 
 
-def run(*words: str | Path, data: str = "", check: bool = True) -> str:
-    done = subprocess.run([*map(str, words)], input=data, capture_output=True, text=True, timeout=60, check=False)
-    assert not check or done.returncode == 0, done.stderr
-    return done.stdout
-
-
 @pytest.fixture
 def netns() -> Iterator[str]:
     name = f"markreg-collect-{os.getpid()}-{random.SystemRandom().randrange(1 << 32):08x}"
@@ -53,10 +47,6 @@ def netns() -> Iterator[str]:
         yield name
     finally:
         run("ip", "netns", "delete", name)
-
-
-def inside(netns: str, *words: str | Path, data: str = "", check: bool = True) -> str:
-    return run("ip", "netns", "exec", netns, *words, data=data, check=check)
 
 
 def markreg(*words: str | Path, netns: str = "") -> subprocess.CompletedProcess[str]:
@@ -71,24 +61,6 @@ def findings(*words: str | Path, netns: str = "", unread: bool = True) -> list[t
     said = json.loads(markreg("audit", *words, "--format", "json", netns=netns).stdout)
     kept = [f for f in said["findings"] if unread or f["code"] != "MK903"]
     return sorted((f["code"], f["severity"], f["field"], f["mask"], tuple(f["owners"]), f["fingerprint"], f["occurrences"]) for f in kept)
-
-
-def state(netns: str) -> dict[str, str]:
-    """All that a live audit could change: modules, tables, rules, sets, sysctls, locks, namespaces."""
-    said = {
-        "nft": inside(netns, "nft", "-a", "list", "ruleset"),
-        "rules": inside(netns, "ip", "rule", "show") + inside(netns, "ip", "-6", "rule", "show"),
-        "xfrm": inside(netns, "ip", "xfrm", "policy") + inside(netns, "ip", "xfrm", "state", "list", "nokeys"),
-        "links": re.sub(r"\d+", "", inside(netns, "ip", "-o", "link")),
-        "legacy": inside(netns, "cat", "/proc/net/ip_tables_names", "/proc/net/ip6_tables_names", check=False),
-        "netlink": re.sub(r"(?m)^\S+|\S+$", "", inside(netns, "cat", "/proc/net/netlink")),
-        "sysctl": "\n".join(line for line in inside(netns, "sysctl", "-a", check=False).splitlines() if SETTING.match(line)),
-        "netns": run("ip", "netns", "list"),
-    }
-    for path in ("/proc/modules", "/run/xtables.lock"):
-        file = Path(path)
-        said[path] = (re.sub(r"(?m) \d+ .*$", "", file.read_text()) or str(file.stat().st_mtime_ns)) if file.exists() else "none"
-    return said
 
 
 def heard(found: list[tuple[object, ...]], called: str = "") -> list[tuple[object, ...]]:
@@ -127,10 +99,10 @@ def test_a_namespace_by_name_path_and_process_is_what_it_is_from_inside(netns: s
     there = heard(findings(netns=netns))
     sleeper = subprocess.Popen(["ip", "netns", "exec", netns, "sleep", "60"])
     try:
-        for word in (netns, f"/run/netns/{netns}", str(sleeper.pid)):
-            said = json.loads(markreg("audit", "--netns", word, "--format", "json").stdout)
+        for named in (netns, f"/run/netns/{netns}", str(sleeper.pid)):
+            said = json.loads(markreg("audit", "--netns", named, "--format", "json").stdout)
             assert {entry["scope"]["netns"] for entry in said["inputs"]} == {netns}
-            assert heard(findings("--netns", word), f"@{netns}") == there
+            assert heard(findings("--netns", named), f"@{netns}") == there
     finally:
         sleeper.kill()
         sleeper.wait()

@@ -1,6 +1,6 @@
-# kube-proxy in iptables mode with one service of two endpoints.
-for iptables in iptables-nft ip6tables-nft; do
-    if [[ $iptables == iptables-nft ]]; then
+# kube-proxy in iptables mode with one service of two endpoints; BACKEND is nft or legacy.
+for iptables in "iptables-${BACKEND:-nft}" "ip6tables-${BACKEND:-nft}"; do
+    if [[ $iptables == iptables-* ]]; then
         service=10.96.0.10/32 pods=10.128.0.0/16 one=10.128.3.4 two=10.128.5.9 port=plain
     else
         service=fd00:96::a/128 pods=fd00:128::/48 one=fd00:128::4 two=fd00:128::9 port=bracketed
