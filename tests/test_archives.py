@@ -190,6 +190,8 @@ def test_several_nodes_are_not_taken_for_one(tmp_path: Path) -> None:
 
 def test_an_archive_of_nothing(tmp_path: Path) -> None:
     assert "holds no tar archive" in read(tmp_path, packed({})).problems[0].message
+    deep = packed({"a/b/c.txt": SAVE, "a/b/d.txt": SAVE})
+    assert "nothing that markreg reads (2 files)" in read(tmp_path, deep).problems[0].message
     assert "nothing that markreg reads (1 files)" in read(tmp_path, packed({"notes.txt": b"hello\n"})).problems[0].message
 
 

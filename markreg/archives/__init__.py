@@ -60,7 +60,7 @@ def in_archive(file: BinaryIO) -> Found:
     direct = min(tops) if len(tops) == 1 or "" in tops else None
     chosen = {p: d for p, d in shallow.items() if direct is not None and p.rpartition("/")[0] == direct}
     found.others += len(shallow) - len(chosen)
-    if direct is None and not found.held:
+    if len(tops) > 1 and direct is None and not found.held:
         folders = ", ".join(sorted(tops)[:5])
         found.problems.append(("", f"holds {len(tops)} folders ({folders}) and no files beside them; a node is one folder"))
     _direct(found, chosen)

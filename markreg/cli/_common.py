@@ -28,7 +28,7 @@ USAGE = 2
 _RANK = {"note": 0, "warning": 1, "error": 2, "never": 3}
 _COLORS = ("auto", "always", "never")
 
-PathsArgument = Annotated[list[str] | None, typer.Argument(metavar="[PATH]...", help="Captured files or folders, - for stdin.")]
+PathsArgument = Annotated[list[str] | None, typer.Argument(metavar="[PATH]...", help="Captured files, folders, archives; - for stdin.")]
 RegistryOption = Annotated[Path | None, typer.Option("--registry", envvar="MARKREG_REGISTRY", metavar="FILE", help="The registry file.")]
 FormatOption = Annotated[
     str,

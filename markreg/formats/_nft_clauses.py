@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _ALL = full(32)
 # Far more than the kernel takes in one rule, sets left aside; the grammar needs 15 µs a word.
 _LONGEST = 16384
+_LISTED = re.compile(r"0x[0-9a-f]{8}")
 _SETS = re.compile(r"\{[^{}]*\}")
 _KEY = re.compile(r"(?<![\w.-])(?:mark|label)(?![\w.-])")
 # Extensions of xtables that can read or write a mark: nft shows their name and no more.
@@ -259,7 +260,9 @@ def _bounds(value: Word, relation: str, right: Part) -> tuple[Word, Intervals]:
         if len(items) != 1 or items[0].data != "number":
             raise ExpressionError("a mark is not compared with flags")
         mask = prefix(str(items[0].children[0]))
-        return value & Word.const(mask, 32), ((number & mask, number & mask),)
+        # nft cuts what is typed, and lists what is left of (mark & mask) == number, which may have more bits and never holds.
+        number &= _ALL if _LISTED.fullmatch(str(sides[0].children[0])) else mask
+        return value & Word.const(mask, 32), ((number, number),)
     if relation in ("<", "lt"):
         return value, ((0, number - 1),) if number else ()
     if relation in (">", "gt"):

@@ -87,7 +87,8 @@ def read(source: Source, name: str, scope: Scope, sets: Mapping[str, MarkSet] | 
     if _INDENTED.search(data[:65536]):
         data = _INDENT.sub(b"\n", b"\n" + data)[1:]
     reader = _Reader(source.path, scope, data, sets or {}, thorough)
-    backend = "nft" if "nft" in source.path.rsplit("/", 1)[-1] else "legacy"
+    name_of_file = re.split(r"\.netns-| \(netns ", source.path.rsplit("/", 1)[-1])[0]  # a namespace may be called anything
+    backend = "nft" if "nft" in name_of_file else "legacy"
     for section in sections(data, scope.family, backend, _PRIORITIES):
         reader.section(section)
     return reader.reading(name)
