@@ -58,7 +58,7 @@ clean:
 
 .venv/.dev: pyproject.toml
 	@[[ -x .venv/bin/python ]] || "$$(.ci/pythons | head -n 1)" -m venv .venv
-	@.venv/bin/pip install -q -e '.[dev]'
+	@.venv/bin/pip install -q -e '.[dev,live]'
 	@touch $@ .venv/.installed
 
 .venv-newest/.dev: pyproject.toml
