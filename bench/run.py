@@ -1,6 +1,6 @@
-"""markreg beside `iptables-legacy-restore --test` on one and the same dump, and its growth with the size. Prints, judges nothing.
+"""markreg beside `iptables-legacy-restore --test` and `nft -c` on one and the same dump, and its growth with the size. Prints only.
 
-python -m bench.run [--services N] [--times N] [--lines N …]
+python -m bench.run [--services N] [--times N] [--lines N …] [--rules N] [--elements N]
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ def allowed(size: int) -> int:
     return 3 * size + 60 * MB
 
 
-def audit(path: Path, times: int) -> Cost:
+def audit(path: Path, times: int, form: str = "json") -> Cost:
     """A whole audit of one file."""
-    return best([MARKREG, "audit", path, "--format", "json", "--exit-zero"], times=times)
+    return best([MARKREG, "audit", path, "--format", form, "--exit-zero"], times=times)
 
 
 def restore(path: Path, times: int) -> Cost | None:
@@ -65,6 +65,19 @@ def beside(folder: Path, services: int, times: int) -> None:
         print("  iptables-legacy-restore does not run here")
 
 
+def beside_nft(folder: Path, kind: str, count: int, times: int) -> None:
+    """One ruleset, read by markreg and checked by nft, once: nft takes minutes for many rules."""
+    path = folder / "nft.txt"
+    subprocess.run([sys.executable, "-m", "bench.nft", kind, str(count), path], check=True)
+    mine = audit(path, times, "text")
+    print(f"\n{count:,} {kind}, {path.stat().st_size / MB:.1f} MB:\n")
+    print(f"  {'markreg audit':34} {mine.seconds:8.2f} {mine.peak / MB:8.0f}{told(mine.status)}")
+    if shutil.which("nft") and shutil.which("unshare") and os.geteuid() == 0:
+        theirs = best(["unshare", "--net", "nft", "-c", "-f", path], times=1)
+        print(f"  {'nft -c -f':34} {theirs.seconds:8.2f} {theirs.peak / MB:8.0f}{told(theirs.status)}")
+        print(f"  {'ratio':34} {mine.seconds / theirs.seconds:8.2f}")
+
+
 def growth(folder: Path, lines: list[int], times: int) -> None:
     """Time and memory by size: linear if the time for a line stays."""
     path = folder / "iptables-save.txt"
@@ -80,15 +93,19 @@ def growth(folder: Path, lines: list[int], times: int) -> None:
 
 
 def main() -> None:
-    """Runs both."""
+    """Runs all."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--services", type=int, default=10_000)
     options.add_argument("--times", type=int, default=3)
     options.add_argument("--lines", type=int, nargs="*", default=[10_000, 30_000, 100_000, 300_000, 1_000_000])
+    options.add_argument("--rules", type=int, default=100_000)
+    options.add_argument("--elements", type=int, default=100_000)
     chosen = options.parse_args()
     with TemporaryDirectory() as folder:
         beside(Path(folder), chosen.services, chosen.times)
         growth(Path(folder), chosen.lines, chosen.times)
+        beside_nft(Path(folder), "rules", chosen.rules, chosen.times)
+        beside_nft(Path(folder), "elements", chosen.elements, chosen.times)
 
 
 if __name__ == "__main__":

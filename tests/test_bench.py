@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from bench import nft
 from bench.kubeproxy import LINES_OF_A_SERVICE, dump, write
 from bench.measure import best
 
@@ -36,3 +37,11 @@ def test_iptables_takes_it(tmp_path: Path) -> None:
     write(path, 100)
     with path.open() as file:
         subprocess.run(["unshare", "--net", "iptables-legacy-restore", "--test"], stdin=file, check=True, timeout=60)
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("kind", nft.KINDS)
+def test_nft_takes_it(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "nft.txt"
+    nft.write(path, kind, 300)
+    subprocess.run(["unshare", "--net", "nft", "-c", "-f", path], check=True, timeout=60)
