@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from array import array
 from bisect import bisect_right
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*+)("?)', re.DOTALL)
@@ -21,6 +22,8 @@ class Source:
     data: bytes
     # How many lines end before each block of the data: counting is a tenth of the cost of noting every line's start.
     _ended: array[int] = field(default_factory=lambda: array("q"), repr=False)
+    # Where lines begin in a document that has few of its own.
+    _cuts: array[int] = field(default_factory=lambda: array("q"), repr=False)
     # Number, text and blanked text of the line last asked for: a dump in JSON is one line of megabytes.
     _last: tuple[int, str, str] = field(default=(0, "", ""), repr=False, compare=False)
 
@@ -38,8 +41,26 @@ class Source:
         """The beginning of the input, for finding out what it is."""
         return decode(self.data[:size])
 
+    def cut(self, starts: Iterable[int]) -> None:
+        """Says where lines begin (bytes, ascending): the parts of a document that is all one line are told apart by their lines."""
+        self._cuts = array("q", starts)
+        self._last = (0, "", "")
+
+    def real(self, number: int, column: int) -> tuple[int, int]:
+        """The line and column at which an editor shows what stands in a line of a document that was cut."""
+        if not 1 <= number <= len(self._cuts):
+            return number, column
+        start = self._cuts[number - 1]
+        before = self.data.rfind(b"\n", 0, start) + 1
+        return self.data.count(b"\n", 0, start) + 1, len(decode(self.data[before:start])) + column
+
     def line(self, number: int) -> str:
         """Line ``number`` (from 1) without its end; empty outside the input."""
+        if self._cuts:
+            if not 1 <= number <= len(self._cuts):
+                return ""
+            end = self._cuts[number] if number < len(self._cuts) else len(self.data)
+            return decode(self.data[self._cuts[number - 1] : end]).rstrip(", \r\n")
         if not self._ended:
             ended = 0
             for start in range(0, len(self.data) + 1, _BLOCK):

@@ -88,3 +88,13 @@ def test_every_line_is_found_whatever_the_blocks(lines: list[bytes], block: int)
         split = (b"x" + b"\n".join(lines)).split(b"\n")
         assert [source.line(n) for n in range(1, len(split) + 1)] == [decode(line) for line in split]
         assert source.line(0) == source.line(len(split) + 1) == ""
+
+
+def test_a_document_in_one_line_can_be_cut() -> None:
+    source = Source("x", "eins, zwö, drei,\nvier, fünf".encode())
+    assert source.line(2) == "vier, fünf"
+    source.cut([0, 6, 12, 18, 24])
+    assert [source.line(n) for n in range(7)] == ["", "eins", "zwö", "drei", "vier", "fünf", ""]
+    assert source.locate(3, "ei") == (3, 5)
+    assert [source.real(n, 1) for n in range(1, 6)] == [(1, 1), (1, 7), (1, 12), (2, 1), (2, 7)]
+    assert Source("x", b"a\nb").real(2, 1) == (2, 1)

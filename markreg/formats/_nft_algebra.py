@@ -29,20 +29,20 @@ class ExpressionError(ValueError):
     """An expression that has no meaning here; the message says why."""
 
 
-def fields(tree: Tree[Token] | Token) -> list[str]:
-    """The fields that an expression reads anywhere, in order, each once."""
-    return list(dict.fromkeys(name for name in _keys(tree)))
+def fields(tree: Tree[Token] | Token, hashes: bool = True) -> list[str]:
+    """The fields that an expression reads, in order, each once; without ``hashes`` those that only hashes read are left out."""
+    return list(dict.fromkeys(_keys(tree, hashes)))
 
 
-def _keys(tree: Tree[Token] | Token) -> Iterator[str]:
-    if isinstance(tree, str):
+def _keys(tree: Tree[Token] | Token, hashes: bool) -> Iterator[str]:
+    if isinstance(tree, str) or (tree.data == "hash" and not hashes):
         return
     if tree.data == "key":
         yield field_of(str(tree.children[0]))
     elif tree.data == "fib" and "mark" in re.findall(r"\w+", str(tree.children[0])):
         yield SKB_MARK.name
     for child in tree.children:
-        yield from _keys(child)
+        yield from _keys(child, hashes)
 
 
 def field_of(text: str) -> str:

@@ -118,11 +118,9 @@ class _Piece:
         source = cast("Part", value.children[0])
         if value.data == "map":
             yield from self._select(source, str(value.children[-1]))
-        else:
-            yield from (c for part in cast("list[Part]", source.iter_subtrees()) if part.data == "hash" for c in self._inside(part))
+        elif name not in FIELDS:
+            yield from self._read(source)
         if name is None or name not in FIELDS:
-            if value.data != "map":
-                yield from self._read(source)
             return
         labels, width = name == CT_LABEL.name, FIELDS[name].width
         values: Intervals = ()
@@ -144,8 +142,13 @@ class _Piece:
             yield from self._sources(name, effect, source)
 
     def _sources(self, name: str, effect: Word, source: Part) -> Iterator[Clause]:
-        """The reads of other fields whose bits come along."""
-        for other in fields(source):
+        """The reads of other fields whose bits come along, and of those that a hash takes in."""
+        for part in source.iter_subtrees():
+            if part.data == "hash":
+                for child in part.children:
+                    if not isinstance(child, str):
+                        yield from self._read(child)
+        for other in fields(source, hashes=False):
             if other == name or other not in FIELDS:
                 continue
             mask = 0
@@ -153,11 +156,6 @@ class _Piece:
                 if symbol == other:
                     mask |= bits >> shift if shift >= 0 else bits << -shift
             yield Clause(other, "read", mask or full(FIELDS[other].width))
-
-    def _inside(self, hash_: Part) -> Iterator[Clause]:
-        for child in hash_.children:
-            if not isinstance(child, str):
-                yield from self._read(child)
 
     def _match(self, left: Part, relation: str, right: Part) -> Iterator[Clause]:
         if not fields(left):

@@ -10,8 +10,10 @@ from markreg.formats._nft_render import Json, RenderError, elements_text, statem
 from markreg.formats._nft_ruleset import Rules, Ruleset, Statement
 from markreg.formats._nft_sets import NamedSet
 from markreg.formats._nft_statement import common, target_of
+from markreg.source import Source
 
 _START = re.compile(r'\s*\{\s*"nftables"\s*:\s*\[')
+_LINE_END = re.compile(rb"\n")
 _SPACE = re.compile(r"[\s,]*")
 _MENTION = re.compile(r'"(?:mark|label|queue|xt)"|"@(?:ll|nh|th)')
 _EXPR = re.compile(r'"expr"\s*:\s*\[')
@@ -21,41 +23,56 @@ _DECODER = json.JSONDecoder()
 _UNKNOWN = (RenderError, RecursionError, AttributeError, TypeError, LookupError, ValueError)
 
 
-def ruleset_of(text: str) -> Ruleset:
-    """The ruleset of a whole document; never raises on content."""
-    ruleset = Ruleset()
+def ruleset_of(source: Source) -> Ruleset:
+    """The ruleset of a whole document; never raises on content.
+
+    nft prints it in one line. The source is cut so that each object has a line: order and identity of rules are those of lines.
+    """
+    ruleset, text = Ruleset(), source.text()
     match = _START.match(text)
     if not match:
         ruleset.problems.append((1, "is no JSON of nft"))
         return ruleset
-    line, counted = 1, 0
-    for start, end, value in _objects(text, match.end(), ruleset):
-        line += text.count("\n", counted, start)
-        counted = start
+    starts, cut = [0], False
+    characters = place = 0
+    for start, end, value in _objects(text, match.end()):
+        between = text[characters:start].encode("utf-8", "surrogateescape")
+        starts += [place + m.end() for m in _LINE_END.finditer(between)]
+        characters, place = start, place + len(between)
+        if characters != len(match[0]) and b"\n" not in between:
+            starts.append(place)
+            cut = True
         if isinstance(value, dict):
-            _Reader(ruleset, text, start, end, line).entry(value)
+            _Reader(ruleset, text, start, end, len(starts)).entry(value)
+        elif isinstance(value, Exception):
+            _broken(ruleset, text, start, len(starts), value)
+    if cut:
+        source.cut(starts)
     return ruleset
 
 
-def _objects(text: str, at: int, ruleset: Ruleset) -> Iterator[tuple[int, int, Json]]:
-    """Every entry of the list, with where it stands."""
+def _objects(text: str, at: int) -> Iterator[tuple[int, int, Json]]:
+    """Every entry of the list, with where it stands; last the error that ends it, if one does."""
     while True:
         space = _SPACE.match(text, at)
-        at = space.end() if space else at
-        if text.startswith("]", at):
+        start = space.end() if space else at
+        if text.startswith("]", start):
             return
-        start = at
         try:
             value, at = _DECODER.raw_decode(text, start)
         except (ValueError, RecursionError) as error:
-            line = text.count("\n", 0, start) + 1
-            cut = at >= len(text) or not text.rstrip().endswith(("]}", "}\n]"))
-            ruleset.problems.append((line, "the JSON is cut off" if cut else f"no JSON: {error}"))
-            rest = text[start : start + 1_000_000]
-            if _MENTION.search(rest):
-                ruleset.opaque.append((line, "the JSON cannot be read from here", ""))
+            yield start, len(text), error
             return
         yield start, at, value
+
+
+def _broken(ruleset: Ruleset, text: str, start: int, line: int, error: Exception) -> None:
+    """Notes where the document ends to be JSON, and whether marks may stand in the rest."""
+    last = getattr(error, "pos", 0) + len("false")
+    cut = last >= len(text.rstrip()) or "Unterminated" in str(error)
+    ruleset.problems.append((line, "the JSON is cut off" if cut else f"no JSON: {error}"))
+    if _MENTION.search(text, start):
+        ruleset.opaque.append((line, "the JSON cannot be read from here", ""))
 
 
 class _Reader:
@@ -148,8 +165,8 @@ class _Reader:
         elif ways:
             table.ways.setdefault(chain, []).extend(ways)
         if _MENTION.search(self.text, self.start, self.end):
-            statement = self._statement(table, chain, inner, expressions)
-            table.marks[0 if inserted else len(table.marks) :] = statement
+            at = 0 if inserted else len(table.marks)
+            table.marks[at:at] = self._statement(table, chain, inner, expressions)
 
     def _statement(self, table: Rules, chain: str, inner: dict[str, Json], expressions: list[Json]) -> list[Statement]:
         parts: list[tuple[int, str, int]] = []

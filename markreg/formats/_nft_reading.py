@@ -131,12 +131,10 @@ def _concerns(code: str) -> bool:
 
 
 def _written(statement: Statement, at: int, clause: str) -> str:
-    """A clause as the line has it: where variables or line ends stand in between, the whole rule as far as it is on one line."""
+    """A clause as its line has it: where variables or line ends stand in between, as much of the rule as is on the line."""
     if statement.parts:
         return next((text for start, text, _ in reversed(statement.parts) if start <= at), "")
-    if clause in statement.raw and "\n" not in clause:
-        return clause
-    return next((text.strip() for text in statement.raw.split("\n") if re.search(r"mark|label|queue|xt", text)), "")
+    return clause if clause in statement.raw else statement.raw
 
 
 def _scoped(family: str) -> str:

@@ -30,7 +30,7 @@ def statement_text(statement: Json) -> str:
     if kind == "xt":
         return _xt({})
     if kind in _VERDICTS:
-        return kind
+        return str(kind)
     return f"{kind} {_parts(inner)}".strip()
 
 
@@ -68,7 +68,7 @@ def _expression(value: Json, within: int = 9) -> str:
         if kind in _EXPRESSIONS:
             return _EXPRESSIONS[kind](inner)
         if kind in _VERDICTS:
-            return kind
+            return str(kind)
     raise RenderError(str(value)[:80])
 
 

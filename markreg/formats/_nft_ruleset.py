@@ -19,7 +19,7 @@ _USER = Chain()
 class Statement:
     """A rule that mentions a mark.
 
-    ``code``: its expressions without comment, quoted strings empty except names of devices. ``raw``: as its line has it. ``parts``:
+    ``code``: its expressions without comment, quoted strings empty except names of devices. ``raw``: what its line has of it. ``parts``:
     where each expression begins in ``code``, and how the input writes it, for inputs that do not hold ``code`` itself.
     """
 

@@ -7,11 +7,12 @@ import re
 _COMMENT = re.compile(r'(?<![\w.-])comment\s+("[^"]*"|[^\s"]+)|"[^"]*"')
 # Strings that say something of marks or of where packets come from; all others are emptied.
 _STRING = re.compile(r'((?:iifname|oifname|iif|oif)\s+(?:[!=]=\s*)?(?:"[^"]*"|\{[^{}]*\})|xt\s+\w+\s+"[^"]*")|"[^"]*"')
-_COUNTER = re.compile(r"(?<![\w.-])counter(?:\s+packets\s+[0-9]+\s+bytes\s+[0-9]+)?(?!\s+name)(?![\w.-])\s*")
+_COUNTER = re.compile(r"(?<![\w.-])counter(?:\s+packets\s+[0-9]+\s+bytes\s+[0-9]+|\s+name\s+[^\s;]+)?(?![\w.-])\s*")
+_SPACES = re.compile(r"\s\s+|[\t\n]")
 _LAST = re.compile(r"(?<![\w.-])last\s+used\s+(?:never|[0-9][\w]*)(?![\w.-])")
 _VALUE = r"(?:\{[^{}]*\}|[0-9a-fA-F:][0-9a-fA-F:.]*(?:/[0-9]+|-[0-9a-fA-F:.]+)?(?![^\s,]))(?!\s*[.&|^<:])"
-_ADDRESS = re.compile(rf"(?<![\w.-])((?:ip6?|ether|arp)\s+[sd]addr(?:\s+ip)?\s+(?:[!=]=\s*)?){_VALUE}")
-_PORT = re.compile(rf"(?<![\w.-])((?:tcp|udp|th|sctp|dccp|udplite)\s+[sd]port\s+(?:[!=]=\s*)?){_VALUE}")
+_ADDRESS = re.compile(rf"(?<![\w.-])(?<!\.\s)((?:ip6?|ether|arp)\s+[sd]addr(?:\s+ip)?\s+(?:[!=]=\s*)?){_VALUE}")
+_PORT = re.compile(rf"(?<![\w.-])(?<!\.\s)((?:tcp|udp|th|sctp|dccp|udplite)\s+[sd]port\s+(?:[!=]=\s*)?){_VALUE}")
 _TARGET = re.compile(r"(?<![\w.-])(?:jump|goto)\s+([^\s{},;]+)")
 _VERDICT = re.compile(r"(?<![\w.-])(accept|drop|reject|return|masquerade|snat|dnat|redirect|queue)(?![\w.-])")
 _DEVICE = re.compile(r"((?:iifname|oifname|iif|oif)\s+(?:[!=]=\s*)?)(?:\"[^\"]*\"|\{[^{}]*\})")
@@ -38,6 +39,7 @@ def emptied(text: str) -> str:
 def common(text: str) -> str:
     """A rule without what differs between equal ones: addresses, ports, counters."""
     text = _COUNTER.sub("", text) if "counter" in text else text
+    text = _SPACES.sub(" ", text)
     text = _LAST.sub("last", text) if "used" in text else text
     text = _ADDRESS.sub(r"\1_", text) if "addr" in text else text
     return (_PORT.sub(r"\1_", text) if "port" in text else text).strip()

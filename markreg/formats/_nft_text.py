@@ -271,10 +271,11 @@ class Scanner:
         stripped = text.strip()
         if stripped.startswith(("comment ", "define ", "type ", "policy ", "include ", "flags ")):
             return
-        restored = self._restored(start + first, start + end, text)
-        raw = restored.strip()
-        code, comment = comment_of(substituted(restored, self.values))
+        code, comment = comment_of(substituted(self._restored(start + first, start + end, text), self.values))
         code = emptied(code).strip()
+        here = max(start + first, self.text.rfind("\n", 0, start + at) + 1)
+        until = self.text.find("\n", start + at, start + end)
+        raw = self._restored(here, until if until >= 0 else start + end).strip()
         yield Statement(chain, line, code, comment, target_of(code), raw)
 
     def _restored(self, start: int, end: int, code: str | None = None) -> str:

@@ -35,5 +35,5 @@ def detect(source: Source) -> str | None:
 
 def read(source: Source, name: str, scope: Scope) -> Reading:
     """Every statement of a ruleset that concerns marks, and its tables."""
-    ruleset = ruleset_of(source.text()) if name == NAMES[1] else Scanner(source.data).read()
+    ruleset = ruleset_of(source) if name == NAMES[1] else Scanner(source.data).read()
     return reading(ruleset, source.path, name, scope)

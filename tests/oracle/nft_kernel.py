@@ -54,7 +54,11 @@ def read(text: str, form: str) -> Reading:
 def otherwise(a: Reading, b: Reading, what: str) -> list[str]:
     """Where two readings of one rule set differ."""
     one, two = functions(a), functions(b)
-    found = [f"{what} {key}: {_first(one.get(key, []), two.get(key, []))}" for key in sorted(one.keys() | two.keys()) if one.get(key) != two.get(key)]
+    found = [
+        f"{what} {key}: {_first(one.get(key, []), two.get(key, []))}"
+        for key in sorted(one.keys() | two.keys())
+        if one.get(key) != two.get(key)
+    ]
     tables = [{(t.family, t.name): {c.name: c.hooks for c in t.chains.values() if c.hooks} for t in r.tables} for r in (a, b)]
     ways = [{(t.family, t.name): {c: targets for c, (_, targets) in t.steps.items()} for t in r.tables} for r in (a, b)]
     return found + [f"{what}: tables differ"] * (tables[0] != tables[1]) + [f"{what}: jumps differ {ways}"] * (ways[0] != ways[1])

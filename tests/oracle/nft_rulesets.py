@@ -52,7 +52,11 @@ def masked(rng: random.Random, name: str) -> str:
     """What programs write: keep some bits, set others."""
     mask, value = constant(rng, True), constant(rng, True)
     return rng.choice(
-        (f"{name} set {name} & {0xFFFFFFFF & ~mask:#x} | {value:#x}", f"{name} set {name} or {value:#x}", f"{name} set {name} xor {value:#x}")
+        (
+            f"{name} set {name} & {0xFFFFFFFF & ~mask:#x} | {value:#x}",
+            f"{name} set {name} or {value:#x}",
+            f"{name} set {name} xor {value:#x}",
+        )
     )
 
 
@@ -78,11 +82,12 @@ def match(rng: random.Random) -> str:
     name, value = key(rng), constant(rng, True)
     masked_key = f"{name} & {rng.choice((1, 3, 0xF, 0xF0, 0xFF)):#x}"
     low = rng.randrange(200)
+    # No `<=`: after a `>=` nft lists the two as one range.
     made: tuple[Callable[[], str], ...] = (
         lambda: f"{masked_key} {rng.choice(('==', '!='))} {value & 0xFF:#x}",
         lambda: f"{expression(rng, rng.randint(1, 2))} {rng.choice(('==', '!='))} {spelled(rng, value)}",
         lambda: f"{name} {rng.choice(('', '!= '))}{spelled(rng, value)}",
-        lambda: f"{name} {rng.choice(('<', '>', '<=', '>=', 'lt', 'ge'))} {rng.choice((value, 0x80000000))}",
+        lambda: f"{name} {rng.choice(('<', '>', '>=', 'lt', 'ge'))} {rng.choice((value, 0x80000000))}",
         lambda: f"{name} {rng.choice(('', '!= '))}{low}-{low + rng.randrange(5000)}",
         lambda: f"{name} {rng.choice(('', '!= '))}{{ {value}, 0x10-0xff, 0x8000/17 }}",
         lambda: f"{masked_key} {rng.choice(('', '!= '))}{{ 0, 1, {rng.randrange(2, 16)} }}",
@@ -90,7 +95,7 @@ def match(rng: random.Random) -> str:
         lambda: f"{name} {value:#x}/{rng.randint(1, 32)}",
         lambda: f"ct label {rng.randrange(128)}",
         lambda: f"ct label != {rng.randrange(128)}",
-        lambda: f"meta mark & 3 . ct mark & 1 {{ 0 . 0, 1 . 1, 3 . 0 }}",
+        lambda: "meta mark & 3 . ct mark & 1 { 0 . 0, 1 . 1, 3 . 0 }",
         lambda: "ct state new",
         lambda: "meta l4proto udp",
     )
@@ -142,7 +147,12 @@ def table(rng: random.Random, family: str, name: str, taken: set[tuple[str, int]
         priority = rng.choice((str(level), f"{word} {'+' if level >= base else '-'} {abs(level - base)}"))
         kind = "route" if hook == OUTPUT and rng.random() < 0.3 else "filter"
         rules = [rule(rng, users) for _ in range(rng.randint(1, 4))]
-        out += [f"\tchain b{number} {{", f"\t\ttype {kind} hook {hook} priority {priority}; policy accept;", *(f"\t\t{r}" for r in rules), "\t}"]
+        out += [
+            f"\tchain b{number} {{",
+            f"\t\ttype {kind} hook {hook} priority {priority}; policy accept;",
+            *(f"\t\t{r}" for r in rules),
+            "\t}",
+        ]
     return "\n".join((*out, "}"))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from markreg.formats._nft_sets import interval
 from markreg.model import Reading, Table, Use
@@ -33,7 +33,8 @@ class State(NamedTuple):
         return {"skb_mark": self.mark, "ct_mark": self.connection, "ct_label": self.label}
 
     def put(self, field: str, value: int) -> State:
-        return self._replace(**{{"skb_mark": "mark", "ct_mark": "connection", "ct_label": "label"}[field]: value})
+        changed: dict[str, Any] = {{"skb_mark": "mark", "ct_mark": "connection", "ct_label": "label"}[field]: value}
+        return self._replace(**changed)
 
 
 def function(use: Use) -> Function:
@@ -130,10 +131,9 @@ class Walk:
             if "established" in text:
                 return
         states = [state]
-        uses = self.uses.get(number, [])
-        for use in uses:
+        for use in self.uses.get(number, []):
             # Also a connection's mark of which no bit is left has to be read.
-            connected = any(u.field == "ct_mark" and u.effect is None and u.clause == use.clause for u in uses)
+            connected = "ct mark" in use.clause.partition(" set ")[2]
             last, states = states, []
             for each in last:
                 for after, goes_on in self._use(use, each, connected):
@@ -155,7 +155,7 @@ class Walk:
                 yield state, False
             return
         # Without a connection its mark cannot be read, which ends the rule; what is written to it goes nowhere.
-        if not state.tracked and (connected or any(source.symbol == "ct_mark" for source, _ in use.effect.copies)):
+        if connected and not state.tracked:
             yield state, False
             return
         if not state.tracked and use.field != "skb_mark":
