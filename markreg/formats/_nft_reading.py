@@ -82,9 +82,11 @@ class _Builder:
             for reason in parsed.opaque:
                 self._not_understood(reason, where, statement.line)
             self.marks += bool(parsed.clauses or parsed.opaque or _concerns(code))
+            lost = {at for at, clause in parsed.clauses if untrusted(clause)} if compat else ()
+            if lost:
+                self._not_understood(WHY, where, statement.line)
             for index, (at, clause) in enumerate(parsed.clauses):
-                if compat and untrusted(clause):
-                    self._not_understood(WHY, where, statement.line)
+                if at in lost:
                     continue
                 key = (statement.chain, code, _INSTANCE.sub("*", statement.comment), index)
                 if key not in groups:

@@ -10,6 +10,9 @@ from typing import Any, TypeAlias
 Json: TypeAlias = Any
 
 _WORD = re.compile(r"[\w.:/@*+-]+")
+# nft prints marks padded, and other numbers as they are.
+_MARK = re.compile(r"mark|label")
+_PADDED = re.compile(r"(?<![\w.:])0x[0-9a-f]{8}(?![\w.:])")
 _OPERATORS = {"<<": 1, ">>": 1, "&": 2, "^": 3, "|": 4}
 _VERDICTS = {"accept", "drop", "continue", "return", "break"}
 
@@ -24,7 +27,8 @@ def statement_text(statement: Json) -> str:
         raise RenderError(str(statement)[:80])
     kind, inner = next(iter(statement.items()))
     if kind in _STATEMENTS and isinstance(inner, dict):
-        return _STATEMENTS[kind](inner)
+        text = _STATEMENTS[kind](inner)
+        return text if _MARK.search(text) else _PADDED.sub(lambda m: str(int(m[0], 16)), text)
     if kind in ("counter", "last"):
         return ""
     if kind == "xt":
