@@ -132,11 +132,14 @@ class Exclusion:
         return self._always[id(use)]
 
     def _first(self, table: Table, path: str, chain: str, line: int, depth: int) -> bool:
-        if depth > 20 or any(self._may_end(table, path, rest, depth) for _, rest in self._before(path, chain, line)):
+        source = self._sources.get(path)
+        here = _RULE.match(source.line(line)) if source else None
+        if depth > 20 or here is None or here[1] != chain:
+            return False  # another notation: what stands before is not known here
+        if any(self._may_end(table, path, rest, depth) for _, rest in self._before(path, chain, line)):
             return False
         if table.chains.get(chain) and table.chains[chain].hooks:
             return True
-        source = self._sources.get(path)
         for caller, number in self._called_from(table).get(chain, []):
             match = _RULE.match(source.line(number)) if source else None
             plain = match is not None and _without_comments(match[2]) in (f"-j {chain}", f"-g {chain}")
