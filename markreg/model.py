@@ -48,7 +48,12 @@ class Hook:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a statement acts. ``kind`` as in the JSON contract; ``text`` is what reports print."""
+    """Where a statement acts. ``kind`` as in the JSON contract; ``text`` is what reports print.
+
+    An OpenFlow place has ``bridge``, ``table`` (its number), ``priority``, ``cookie`` (``0x…``) and ``datapath`` (``switch``, ``router``
+    or empty). A BPF one has ``object`` (file name, or ``id 42``), ``program``, ``section`` and, where it is attached, ``attach`` (``tc``,
+    ``tcx``, ``cgroup`` …), ``direction`` (``ingress``, ``egress``) and ``device``.
+    """
 
     kind: str
     text: str
@@ -58,6 +63,15 @@ class Place:
     chain: str = ""
     hooks: tuple[Hook, ...] = ()
     priority: int | None = None
+    bridge: str = ""
+    cookie: str = ""
+    datapath: str = ""
+    object: str = ""
+    program: str = ""
+    section: str = ""
+    attach: str = ""
+    direction: str = ""
+    device: str = ""
 
 
 @dataclass(frozen=True, slots=True)
