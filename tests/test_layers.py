@@ -20,7 +20,7 @@ LAYERS = (
     ("paths", "attribution", "registry"),
     ("node", "captures"),
     ("checks", "decode", "nodemap", "report", "fleet"),
-    ("audit", "ignores", "annotate"),
+    ("audit", "ignores", "baseline", "annotate"),
     ("cli", "__main__"),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

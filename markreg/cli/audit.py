@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from markreg import report as reports
+from markreg.cli import _baseline
 from markreg.cli import _common as common
 
 
@@ -23,6 +24,8 @@ def register(app: typer.Typer) -> None:
         fail_on: common.FailOnOption = "error",
         exit_zero: common.ExitZeroOption = False,
         strict: common.StrictOption = False,
+        baseline: _baseline.BaselineOption = None,
+        write_baseline: _baseline.WriteOption = False,
         netns: common.NetnsOption = None,
         all_netns: common.AllNetnsOption = False,
         timeout: common.TimeoutOption = 60,
@@ -37,6 +40,6 @@ def register(app: typer.Typer) -> None:
         common.check_words(form, reports.names(), color, notation, fail_on)
         known = common.load_registry(registry)
         gathered = common.gather(paths, notation, timeout, netns, all_netns, entries)
-        done = common.choose(engine.audit(gathered, known), select, ignore)
+        done = common.choose(_baseline.settle(engine.audit(gathered, known), baseline, write_baseline), select, ignore)
         common.report(done, engine.sources(gathered, done.node), form, output, color, quiet, verbose)
         raise typer.Exit(common.status(done, "never" if exit_zero else fail_on, strict))

@@ -6,6 +6,7 @@ import os
 from collections.abc import Collection, Sequence
 from datetime import UTC, date, datetime
 
+from markreg.bits import parse_bits
 from markreg.model import Finding, Location
 from markreg.registry import positions
 from markreg.registry.model import Accepted, Registry
@@ -29,11 +30,11 @@ def apply(
     ``judged``: the codes that this run could have found (None: all); an entry for another code is not stale for matching nothing.
     """
     day = day or today()
-    kept = [f for f in findings if not any(_live(a, day) and _matches(a, f) for a in registry.accepted)]
+    kept = [f for f in findings if not any(_live(a, day) and _matches(registry, a, f) for a in registry.accepted)]
     for entry in registry.accepted:
         if not _live(entry, day):
             kept.append(_stale(entry, f"expired on {entry.until}"))
-        elif (judged is None or entry.code in judged) and not any(_matches(entry, f) for f in findings):
+        elif (judged is None or entry.code in judged) and not any(_matches(registry, entry, f) for f in findings):
             kept.append(_stale(entry, "matched nothing"))
     return tuple(kept)
 
@@ -42,12 +43,14 @@ def _live(entry: Accepted, day: date) -> bool:
     return entry.until is None or day < entry.until
 
 
-def _matches(entry: Accepted, finding: Finding) -> bool:
-    """Every owner of the entry takes part in the finding; a component's name stands for all its reservations."""
+def _matches(registry: Registry, entry: Accepted, finding: Finding) -> bool:
+    """Every owner of the entry takes part in the finding (a component's name stands for all its reservations), and no bit is new."""
     parts = {
         name for owner in finding.owners for name in (owner, owner.partition("/")[0] if not owner.startswith("unattributed:") else owner)
     }
-    return entry.code == finding.code and entry.field in (None, finding.field) and parts.issuperset(entry.owners)
+    if entry.code != finding.code or entry.field not in (None, finding.field) or not parts.issuperset(entry.owners):
+        return False
+    return entry.field is None or entry.bits is None or not finding.mask & ~parse_bits(entry.bits, registry.fields[entry.field].width)
 
 
 def _stale(entry: Accepted, why: str) -> Finding:

@@ -48,11 +48,10 @@ class Reservation:
     """What some bits mean to a component; see registry.md section 3 for every key."""
 
     name: str
-    source: Texts
     field: str | None = None
+    within: str | None = None
     bits: str | None = None
     bits_from: BitsFrom | None = None
-    within: str | None = None
     values: Mapping[str, str] = dataclasses.field(default_factory=dict)
     value_range: str | None = None
     variant: Variant | None = None
@@ -70,12 +69,13 @@ class Reservation:
     retired: date | None = None
     free_after: date | None = None
     replaced_by: str | None = None
-    checked: date | None = None
-    verified: bool = True
     purpose: Purpose = "other"
     title: str = ""
     note: str = ""
     knob: str = ""
+    source: Texts = dataclasses.field(kw_only=True)
+    checked: date | None = None
+    verified: bool = True
     origin: Origin = dataclasses.field(default=NOWHERE, compare=False, repr=False)
 
     @property
@@ -120,8 +120,8 @@ class Pool:
     name: str
     field: str
     from_: str
-    draw: tuple[Draw, ...]
     minus: Annotated[tuple[Minus, ...], "one or many"] = ()
+    draw: tuple[Draw, ...] = dataclasses.field(kw_only=True)
     note: str = ""
     origin: Origin = dataclasses.field(default=NOWHERE, compare=False, repr=False)
 
@@ -131,7 +131,6 @@ class Recognise:
     """A signature: all keys must hold, a list is a choice. Strings are globs, numbers ranges, marks value/mask."""
 
     in_: Annotated[tuple[Kind, ...], "one or many"]
-    confidence: Literal["high", "medium", "low"]
     family: Globs = ()
     table: Globs = ()
     chain: Globs = ()
@@ -154,11 +153,12 @@ class Recognise:
     image: Globs = ()
     config_map: Globs = ()
     type: Globs = ()
-    reservation: str | None = None
+    confidence: Literal["high", "medium", "low"] = dataclasses.field(kw_only=True)
     shared_with: tuple[str, ...] = ()
+    reservation: str | None = None
+    note: str = ""
     example: Texts = ()
     not_: Texts = ()
-    note: str = ""
     origin: Origin = dataclasses.field(default=NOWHERE, compare=False, repr=False)
 
 
@@ -214,10 +214,10 @@ class Knob:
     type: Literal["bit", "mask", "value", "integer", "boolean", "choice", "string"]
     default: Scalar | None = None
     choices: tuple[str, ...] = ()
-    limits: tuple[Limit, ...] = ()
-    read: tuple[ReadAt, ...] = ()
     title: str = ""
     note: str = ""
+    limits: tuple[Limit, ...] = ()
+    read: tuple[ReadAt, ...] = ()
     source: Texts = ()
     origin: Origin = dataclasses.field(default=NOWHERE, compare=False, repr=False)
 
@@ -257,10 +257,10 @@ class Scope:
     name: str
     dimension: Dimension
     within: Texts = ()
-    may_equal: Texts = ()
-    disjoint_from: Texts = ()
     zone_registers: Texts = ()
     zones: Texts = ()
+    may_equal: Texts = ()
+    disjoint_from: Texts = ()
     title: str = ""
     note: str = ""
     origin: Origin = dataclasses.field(default=NOWHERE, compare=False, repr=False)
@@ -273,8 +273,8 @@ class Agreement:
     owners: tuple[str, ...]
     field: str
     bits: str
-    reason: str
     allows: Mapping[str, Annotated[tuple[Literal["read", "write"], ...], "one or many"]] = dataclasses.field(default_factory=dict)
+    reason: str = dataclasses.field(kw_only=True)
     source: Texts = ()
     origin: Origin = dataclasses.field(default=NOWHERE, compare=False, repr=False)
 
@@ -284,22 +284,26 @@ class Conflict:
     """A known collision: it explains an overlap and never excuses it. ``releases`` are FROM-TO, half-open, each end optional."""
 
     between: tuple[str, ...]
-    mechanism: str
-    source: Texts = ()
     releases: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    mechanism: str = dataclasses.field(kw_only=True)
     way_out: str = ""
     note: str = ""
+    source: Texts = ()
     origin: Origin = dataclasses.field(default=NOWHERE, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """Findings that somebody has decided to live with, and why. From the day ``until`` on it hides nothing."""
+    """Findings that somebody has decided to live with, and why: of these owners, inside these ``bits`` of ``field``.
+
+    From the day ``until`` on it hides nothing.
+    """
 
     code: str
     reason: str
     owners: tuple[str, ...] = ()
     field: str | None = None
+    bits: str | None = None
     until: date | None = None
     origin: Origin = dataclasses.field(default=NOWHERE, compare=False, repr=False)
 
@@ -324,10 +328,10 @@ class RegistryFile:
     version: int
     kind: Literal["catalogue", "plan"] = "plan"
     extends: str | None = None
-    component: tuple[ComponentEntry, ...] = ()
     field: tuple[Field, ...] = ()
     scope: tuple[Scope, ...] = ()
     node_pool: tuple[NodePool, ...] = ()
+    component: tuple[ComponentEntry, ...] = ()
     agreement: tuple[Agreement, ...] = ()
     conflict: tuple[Conflict, ...] = ()
     accepted: tuple[Accepted, ...] = ()

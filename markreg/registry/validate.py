@@ -161,6 +161,10 @@ def _check_lists(registry: Registry) -> None:
             _known(registry, accepted.origin, ("owners", number), owner)
         if accepted.field is not None and accepted.field not in registry.fields:
             raise flaw(accepted.origin, ("field",), f"no field {accepted.field!r}{did_you_mean(accepted.field, registry.fields)}")
+        if accepted.bits is not None:
+            if accepted.field is None:
+                raise flaw(accepted.origin, ("bits",), "bits of which field? an accepted entry with bits needs its field")
+            _field_bits(registry, accepted.origin, accepted.field, accepted.bits)
     for pool in registry.node_pools.values():
         for number, name in enumerate(pool.components):
             _known(registry, pool.origin, ("components", number), name)

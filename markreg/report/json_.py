@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from markreg import __version__
 from markreg.bits import format_bits, format_mask
@@ -51,7 +51,7 @@ def ownership(audit: Audit) -> Json:
     return [_map(entry) for entry in maps(audit.node.uses)]
 
 
-def dumped(document: dict[str, Json]) -> str:
+def dumped(document: Json) -> str:
     """A document as text: ASCII, bytes that are no UTF-8 as ``\\xNN``."""
     return json.dumps(_printable(document), indent=2).replace("\x7f", "\\u007f") + "\n"
 
@@ -95,15 +95,18 @@ def _map(entry: Map) -> Json:
     }
 
 
-def findings_of(findings: tuple[Finding, ...]) -> list[Json]:
-    """Findings, each with an ``id`` that tells equal ones apart."""
+def identified(findings: tuple[Finding, ...]) -> Iterator[tuple[str, Finding]]:
+    """Findings, each with an ``id`` that tells equal fingerprints on one node apart."""
     seen: Counter[str] = Counter()
-    result: list[Json] = []
     for finding in findings:
         seen[finding.fingerprint] += 1
         again = seen[finding.fingerprint]
-        result.append(_finding(finding, finding.fingerprint if again == 1 else f"{finding.fingerprint}-{again}"))
-    return result
+        yield finding.fingerprint if again == 1 else f"{finding.fingerprint}-{again}", finding
+
+
+def findings_of(findings: tuple[Finding, ...]) -> list[Json]:
+    """Findings as the contract has them."""
+    return [_finding(finding, identity) for identity, finding in identified(findings)]
 
 
 def _finding(finding: Finding, identity: str) -> Json:

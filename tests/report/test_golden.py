@@ -9,7 +9,7 @@ import pytest
 
 from markreg import report
 from markreg.checks import pages
-from markreg.report import Options, json_
+from markreg.report import Options, json_, sarif
 from tests.report.samples import SAMPLES
 
 CASES = Path(__file__).parent / "cases"
@@ -29,6 +29,10 @@ VARIANTS = {
     "concise": ("concise", Options()),
     "json": ("json", Options()),
     "markdown": ("markdown", Options()),
+    "github": ("github", Options()),
+    "gitlab": ("gitlab", Options()),
+    "junit": ("junit", Options()),
+    "sarif": ("sarif", Options()),
 }
 
 
@@ -36,7 +40,9 @@ VARIANTS = {
 @pytest.mark.parametrize("sample", SAMPLES)
 def test_output_is_the_file(sample: str, variant: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pages, "name", lambda code: NAMES[code])
-    monkeypatch.setattr(json_, "__version__", "0")
+    monkeypatch.setattr(pages, "page", lambda code: f"# {code} {NAMES[code]}\n\nWhat it is.\n")
+    for module_with_version in (json_, sarif):
+        monkeypatch.setattr(module_with_version, "__version__", "0")
     name, options = VARIANTS[variant]
     audit, sources = SAMPLES[sample]()
     module = report.by_name(name)
