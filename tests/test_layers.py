@@ -19,7 +19,7 @@ LAYERS = (
     ("formats", "bpf", "manifests", "archives", "inputs", "collect"),
     ("paths", "attribution", "registry"),
     ("node", "captures"),
-    ("checks", "decode", "nodemap", "report", "fleet"),
+    ("checks", "decode", "nodemap", "report", "catalogue", "fleet"),
     ("audit", "ignores", "baseline", "annotate"),
     ("cli", "__main__"),
 )
