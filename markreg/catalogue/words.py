@@ -57,6 +57,6 @@ def sign(rows: Sequence[Effective], everything: int, bit: int) -> str:
         return "*"
     live = [row for row in named if row.in_force]
     told = live or named
-    reads, writes = (any(does(row) for row in told) for does in (lambda r: r.reservation.reads, lambda r: r.reservation.changes))
+    reads, writes = any(row.reservation.reads for row in told), any(row.reservation.changes for row in told)
     letter = "B" if reads and writes else "W" if writes else "R"
     return letter if live else letter.lower()
