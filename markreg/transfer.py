@@ -29,8 +29,7 @@ def _shifted(mask: int, amount: int) -> int:
     return mask << amount if amount >= 0 else mask >> -amount
 
 
-@dataclass(frozen=True, slots=True)
-class Word:
+class Word(NamedTuple):
     """For each of ``width`` bits what it may be. Every bit is in at least one of the masks.
 
     ``zero``, ``one``, ``other``: bits that may be 0, 1, anything. ``copies``: for each source the bits that may be a copy.
@@ -45,8 +44,12 @@ class Word:
     @staticmethod
     def make(width: int, zero: int, one: int, copies: Mapping[Source, int], other: int) -> Word:
         """A word in normal form: masks cut to the width, sources sorted, empty ones left out."""
-        all_bits = full(width)
-        kept = sorted((source, mask & all_bits) for source, mask in copies.items() if mask & all_bits)
+        all_bits = (1 << width) - 1
+        if not copies:
+            return Word(width, zero & all_bits, one & all_bits, (), other & all_bits)
+        kept = [(source, bits) for source, mask in copies.items() if (bits := mask & all_bits)]
+        if len(kept) > 1:
+            kept.sort()
         return Word(width, zero & all_bits, one & all_bits, tuple(kept), other & all_bits)
 
     @staticmethod
@@ -95,6 +98,8 @@ class Word:
 
     def __or__(self, word: Word) -> Word:
         """Join: either of the two happens."""
+        if self.copies == word.copies:
+            return Word(self.width, self.zero | word.zero, self.one | word.one, self.copies, self.other | word.other)
         copies = dict(self.copies)
         for source, mask in word.copies:
             copies[source] = copies.get(source, 0) | mask
@@ -147,6 +152,34 @@ class Word:
                 else:
                     one |= mask & bits
         return Word.make(self.width, zero, one, copies, other)
+
+    def masked(self, mask: int) -> Word:
+        """``self & Word.const(mask)``, for the many instructions that have a constant operand."""
+        return Word(
+            self.width,
+            self.zero | (full(self.width) & ~mask),
+            self.one & mask,
+            tuple((source, bits & mask) for source, bits in self.copies if bits & mask),
+            self.other & mask,
+        )
+
+    def raised(self, mask: int) -> Word:
+        """``self.bit_or(Word.const(mask))``, likewise."""
+        rest = full(self.width) & ~mask
+        copies = tuple((source, bits & rest) for source, bits in self.copies if bits & rest)
+        return Word(self.width, self.zero & rest, self.one | mask, copies, self.other & rest)
+
+    def flipped(self, mask: int) -> Word:
+        """``self ^ Word.const(mask)``, likewise."""
+        zero, one = ((a & ~mask) | (b & mask) for a, b in ((self.zero, self.one), (self.one, self.zero)))
+        if not self.copies:
+            return Word(self.width, zero, one, (), self.other)
+        copies: dict[Source, int] = {}
+        for source, bits in self.copies:
+            inverse = source._replace(inverted=not source.inverted)
+            copies[source] = copies.get(source, 0) | (bits & ~mask)
+            copies[inverse] = copies.get(inverse, 0) | (bits & mask)
+        return Word.make(self.width, zero, one, copies, self.other)
 
     def shifted(self, amount: int) -> Word:
         """Shifted left by ``amount`` bits (right when negative); what leaves the word is lost, zeros come in."""

@@ -1,0 +1,249 @@
+"""From what the interpreter noted to facts: phi symbols replaced by what came in, places by source lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from markreg.bits import full
+from markreg.bpf.context import MARK
+from markreg.bpf.events import Asked, Events
+from markreg.bpf.facts import Facts, Handed, Site, Test, WordFacts
+from markreg.bpf.image import Program
+from markreg.bpf.merge import Meetings
+from markreg.bpf.scalar import LOW, WIDTH, Number, Scalar, deps, word_of
+from markreg.bpf.state import same_bits
+from markreg.transfer import Source, Word
+
+_ROUNDS = 200
+
+
+class Resolver:
+    """Answers in terms of symbols at entry and of loaded marks."""
+
+    def __init__(self, meetings: Meetings) -> None:
+        self._phis = meetings.by_symbol
+        self._solved: dict[str, Word] = {}
+
+    def word(self, value: Number) -> Word:
+        """A number as a word without phi symbols; loaded marks under the name of their field."""
+        word = word_of(value)
+        wanted = {s.symbol for s, _ in word.copies if s.symbol in self._phis}
+        if wanted - self._solved.keys():
+            self._solve(wanted)
+        return _named(word.applied(self._solved) if wanted else word)
+
+    def _solve(self, wanted: set[str]) -> None:
+        """The phi symbols as words: what came in, until nothing more does."""
+        pending = list(wanted)
+        every: dict[str, Word] = {}
+        while pending:
+            name = pending.pop()
+            if name in every:
+                continue
+            every[name] = self._phis[name].content.word
+            pending += [s.symbol for s, _ in every[name].copies if s.symbol in self._phis]
+        # In the order in which they were made most of them need only what came before.
+        order = sorted(every, key=lambda name: int(name.removeprefix("phi")))
+        users: dict[str, list[str]] = {name: [] for name in order}
+        for name in order:
+            for source in {s.symbol for s, _ in every[name].copies}:
+                if source in users:
+                    users[source].append(name)
+        found = dict(self._solved)
+        found |= {name: Word(WIDTH) for name in order if name not in found}
+        waiting = set(order)
+        for _ in range(_ROUNDS):
+            for name in order:
+                if name not in waiting:
+                    continue
+                waiting.discard(name)
+                word = every[name].applied(found) | found[name]
+                if word != found[name]:
+                    found[name] = word
+                    waiting.update(users[name])
+            if not waiting:
+                break
+        else:
+            found |= {name: Word.unknown(WIDTH) for name in order}
+        self._solved |= found
+
+    def hangs(self, parts: Iterable[tuple[str, int]]) -> dict[str, int]:
+        """Bits of symbols, without phi symbols."""
+        seen: dict[str, int] = {}
+        pending = list(parts)
+        while pending:
+            name, mask = pending.pop()
+            fresh = mask & ~seen.get(name, 0)
+            if not fresh:
+                continue
+            seen[name] = seen.get(name, 0) | fresh
+            if phi := self._phis.get(name):
+                pending += deps(phi.content, fresh)
+        return {name: mask for name, mask in seen.items() if name not in self._phis}
+
+    def origins(self, value: Number, bits: int) -> set[str]:
+        """Where the bits of a number come from, apart from constants and from their own place."""
+        found: set[str] = set()
+        seen: dict[str, int] = {}
+        pending: list[tuple[Number, int]] = [(value, bits)]
+        while pending:
+            number, mask = pending.pop()
+            if not isinstance(number, Scalar):
+                continue
+            if number.word.other & mask:
+                found |= number.origin
+            for source, held in number.word.copies:
+                if (phi := self._phis.get(source.symbol)) and held & mask:
+                    there = held & mask
+                    there = there >> source.shift if source.shift >= 0 else there << -source.shift
+                    fresh = there & ~seen.get(source.symbol, 0)
+                    if fresh:
+                        seen[source.symbol] = seen.get(source.symbol, 0) | fresh
+                        pending.append((phi.content, fresh))
+        return found
+
+
+def _named(word: Word) -> Word:
+    """Symbols of single loads under the name of what they load."""
+    if not any("@" in s.symbol for s, _ in word.copies):
+        return word
+    copies: dict[Source, int] = {}
+    for source, bits in word.copies:
+        plain = source._replace(symbol=source.symbol.partition("@")[0])
+        copies[plain] = copies.get(plain, 0) | bits
+    return Word.make(word.width, word.zero, word.one, copies, word.other)
+
+
+_SAID = {"sk_mark": "sk.mark", "ct_mark": "nf_conn.mark", MARK: "mark"}
+
+
+def facts_of(program: Program, events: Events, meetings: Meetings) -> Facts:
+    """The facts about a program that has been run."""
+    resolver = Resolver(meetings)
+    reads: dict[str, dict[int, int]] = {}
+    touched: dict[str, int] = {}
+    for ((_, at), _), parts in events.reads.items():
+        for name, mask in resolver.hangs(parts).items():
+            plain = name.partition("@")[0]
+            places = reads.setdefault(plain, {})
+            places[at] = places.get(at, 0) | mask
+    for name, mask in events.loads.items():
+        plain = name.partition("@")[0]
+        touched[plain] = touched.get(plain, 0) | mask
+    owners = {name: i for i, (name, _) in enumerate(program.context.cells)}
+    cells = {**owners, **{name: phi.cell for name, phi in meetings.by_symbol.items()}}
+    words = {
+        name: _word_facts(name, i, events, resolver, reads.get(name, {}), _tests(i, events, resolver, cells)) for name, i in owners.items()
+    }
+    handed = tuple(
+        Handed(given.kind, resolver.word(given.value).resized(32), given.bits, at, given.certain, _origins(resolver, "", given.value, LOW))
+        for (_, at), given in sorted(events.given.items(), key=lambda item: item[0][1])
+    )
+    loaded = {}
+    for name, places in reads.items():
+        if name not in owners:
+            mask = 0
+            for bits in places.values():
+                mask |= bits
+            loaded[name] = (mask, min(places))
+    tails = tuple(dict.fromkeys(tail for _, tail in sorted(events.tails.items(), key=lambda item: item[0][1])))
+    return Facts(program, words, handed, loaded, touched, (), tails, (), tuple(events.notes), tuple(events.limits), events.visits)
+
+
+def _word_facts(name: str, i: int, events: Events, resolver: Resolver, reads: Mapping[int, int], tests: tuple[Test, ...]) -> WordFacts:
+    mask = 0
+    effect = Word(32)
+    last: set[object] = set()
+    entry = Word.entry(name, 32)
+    for cells in events.exits.values():
+        cell = cells[i]
+        word = resolver.word(cell.value).resized(32)
+        changed = cell.differs & ~word.keeps(name) & LOW
+        mask |= changed
+        effect |= word.masked_into(entry, changed)
+        last |= cell.sites
+    sites: dict[int, Site] = {}
+    for key, stored in sorted(events.stores.items(), key=lambda item: item[0][1]):
+        if stored.cell != i:
+            continue
+        word = resolver.word(stored.after).resized(32)
+        changed = stored.differs & ~word.keeps(name) & LOW
+        keeps = same_bits(stored.after, stored.before)
+        site = Site(
+            key[1],
+            word.masked_into(entry, changed),
+            changed,
+            keeps,
+            _origins(resolver, name, stored.after, LOW & ~keeps),
+            key in last,
+            stored.size,
+            stored.possible,
+        )
+        sites[key[1]] = _either(sites.get(key[1]), site)
+    back = Word(32)
+    put_back = 0
+    for site in sites.values():
+        gone = site.mask & ~mask
+        put_back |= gone
+        back |= site.effect.only(gone)
+    if events.limits:
+        mask, effect = LOW, Word.unknown(32) | entry
+    everything = 0
+    for bits in reads.values():
+        everything |= bits
+    return WordFacts(
+        name,
+        LOW if events.limits else everything & LOW,
+        tuple(sorted((at, bits & LOW) for at, bits in reads.items())),
+        tests,
+        mask,
+        effect if events.exits or events.limits else None,
+        tuple(sites.values()),
+        back if put_back else None,
+        put_back,
+    )
+
+
+def _either(a: Site | None, b: Site) -> Site:
+    """One store, reached in two ways."""
+    if a is None:
+        return b
+    origin = tuple(sorted({*a.origin, *b.origin}))
+    return Site(
+        a.at, a.effect | b.effect, a.mask | b.mask, a.keeps & b.keeps, origin, a.net or b.net, min(a.size, b.size), a.possible or b.possible
+    )
+
+
+def _origins(resolver: Resolver, own: str, value: Number, bits: int) -> tuple[str, ...]:
+    found = resolver.origins(value, bits)
+    word = resolver.word(value)
+    for (symbol, shift, inverted), mask in word.copies:
+        if mask & bits and ((symbol, shift, inverted) != (own, 0, False) or (mask & bits & word.other and False)):
+            found.add(_SAID.get(symbol, symbol))
+    if own and isinstance(value, Scalar):
+        hanging = resolver.hangs(part for mask, on in value.taint if mask & bits for part in on)
+        found |= {_SAID.get(name.partition("@")[0], name) for name in hanging}
+    return tuple(sorted(found))
+
+
+def _tests(i: int, events: Events, resolver: Resolver, cells: Mapping[str, int]) -> tuple[Test, ...]:
+    """The questions about one word whose answers depend on what it was at entry, in these bits."""
+    found: dict[tuple[object, ...], Test] = {}
+    for (_, at), asked in sorted(events.asked.items(), key=lambda item: item[0][1]):
+        if cells.get(asked.symbol) != i:
+            continue
+        if asked.symbol.startswith("phi") and not _of_entry(asked, resolver):
+            continue
+        test = Test(asked.mask, asked.accepts, asked.value, asked.negated, at)
+        found.setdefault((asked.mask, asked.accepts), test)
+    return tuple(found.values())
+
+
+def _of_entry(asked: Asked, resolver: Resolver) -> bool:
+    """Whether every bit asked for may still be what it was at entry."""
+    word = resolver.word(Scalar(Word(WIDTH, zero=full(WIDTH) & ~asked.mask, copies=((Source(asked.symbol), asked.mask),))))
+    own = 0
+    for (symbol, shift, inverted), bits in word.copies:
+        if not shift and not inverted and not symbol.startswith("phi"):
+            own |= bits
+    return not asked.mask & ~own
