@@ -1,4 +1,5 @@
-"""One table captured several times counts once: iptables-save before nft's text, that before nft's JSON.
+"""What is captured several times counts once: iptables-save before nft's text, that before nft's JSON; OpenFlow before what is made of it
+(megaflows) and what it is made of (OVN's logical flows, northbound rows).
 
 iptables-nft keeps its rules in tables of nft. ``nft list ruleset`` shows them, too, but by translations that lose masks and by
 extensions without content, so what iptables-nft-save says of the same table holds.
@@ -9,16 +10,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from markreg.model import Reading
+from markreg.model import Reading, Use
 
 _Key = tuple[str, str, str]
 
 
 def once(readings: Sequence[Reading]) -> list[Reading]:
     """The readings of one node without what another of them says better."""
+    readings = _of_highest_version(readings)
     saved = set(_tables((r for r in readings if r.format == "iptables-save"), "nft"))
     listed = set(_tables(r for r in readings if r.format == "nft"))
-    return [_without(r, saved) if r.format == "nft" else _without(r, saved | listed) if r.format == "nft-json" else r for r in readings]
+    kept = [_without(r, saved) if r.format == "nft" else _without(r, saved | listed) if r.format == "nft-json" else r for r in readings]
+    return _once_of_switches(kept)
 
 
 def _tables(readings: Iterable[Reading], backend: str = "") -> Iterable[_Key]:
@@ -49,3 +52,66 @@ def _without(reading: Reading, known: set[_Key]) -> Reading:
         opaque=opaque,
         mark_statements=max(0, reading.mark_statements - len(dropped)),
     )
+
+
+# A megaflow, a logical flow, a northbound row: the kinds of their places.
+_MEGAFLOW, _LOGICAL, _NORTHBOUND = "datapath", "lflow", "ovsdb"
+# ovn-controller's registers of zones; its bridge is known by them.
+_OVN_BRIDGE, _OVN_ZONES = "br-int", frozenset({"reg11", "reg12", "reg13"})
+
+
+def _once_of_switches(readings: list[Reading]) -> list[Reading]:
+    """OpenFlow says who writes and who looks; its megaflows repeat it, their matches joined over all tables that a packet passed.
+
+    A megaflow's write that no flow of the namespace can have made stays: it is of a bridge that was not captured. Logical flows stay
+    where OVN's own bridge was not.
+    """
+    flows = [r for r in readings if r.format == "openflow"]
+    written: dict[tuple[str, str], int] = {}
+    ovn: set[str] = set()
+    for reading in flows:
+        for use in reading.uses:
+            if use.access != "read":
+                key = (use.scope.netns, use.field)
+                written[key] = written.get(key, 0) | use.mask
+            if use.place.bridge == _OVN_BRIDGE or use.scope.zone in _OVN_ZONES:
+                ovn.add(use.scope.netns)
+    switches = {r.scope.netns for r in flows}
+    lists = {r.scope.netns for r in readings if r.format == "lflow"}
+    tables = {u.scope.netns for r in readings for u in r.uses if u.place.kind == _LOGICAL}
+
+    def repeats(use: Use, form: str) -> bool:
+        netns = use.scope.netns
+        if use.place.kind == _MEGAFLOW:
+            return netns in switches and (use.access == "read" or not use.mask & ~written.get((netns, use.field), 0))
+        if use.place.kind == _LOGICAL:
+            return netns in ovn or (form != "lflow" and netns in lists)
+        return use.place.kind == _NORTHBOUND and (netns in ovn or netns in tables)
+
+    return [
+        replace(r, uses=tuple(u for u in r.uses if not repeats(u, r.format))) if r.format in ("odp", "lflow", "ovsdb") else r
+        for r in readings
+    ]
+
+
+def _of_highest_version(readings: Sequence[Reading]) -> list[Reading]:
+    """Of a bridge's flows the dump that tells most: OpenFlow 1.0 prints ``write_actions`` as ``drop``."""
+    best: dict[tuple[str, str], int] = {}
+    for reading in readings:
+        for pipeline in reading.pipelines:
+            if pipeline.bridge and not pipeline.groups:
+                key = (pipeline.netns, pipeline.bridge)
+                best[key] = max(best.get(key, 0), _rank(pipeline.version))
+    seen: set[tuple[str, str]] = set()
+    kept = []
+    for reading in readings:
+        keys = {(p.netns, p.bridge): _rank(p.version) for p in reading.pipelines if p.bridge and not p.groups}
+        worse = any(rank < best[key] or key in seen for key, rank in keys.items())
+        seen |= set() if worse else keys.keys()
+        kept.append(replace(reading, uses=(), opaque=(), pipelines=(), unread=(), mark_statements=0) if worse else reading)
+    return kept
+
+
+def _rank(version: int) -> int:
+    """How much a dump of a version tells; bridge/dump-flows says none and prints all actions."""
+    return {10: 1, 0: 2}.get(version, version)

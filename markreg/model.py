@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
+from markreg.deployment import Deployed
 from markreg.transfer import Predicate, Word
 
 Access = Literal["read", "write", "copy"]
@@ -26,7 +28,11 @@ class Field:
 SKB_MARK = Field("skb_mark", 32, "packet")
 CT_MARK = Field("ct_mark", 32, "connection")
 CT_LABEL = Field("ct_label", 128, "connection")
-FIELDS = {f.name: f for f in (SKB_MARK, CT_MARK, CT_LABEL)}
+# Open vSwitch's registers (32 since 3.7) and metadata: a word each in every bridge. They are read only when asked for.
+PIPELINE = (*(Field(f"ovs.reg{n}", 32, "pipeline") for n in range(32)), Field("ovs.metadata", 64, "pipeline"))
+# The words of __sk_buff.cb, in which BPF programs hand marks to each other. They too are read only when asked for.
+CONTROL_BLOCK = tuple(Field(f"cb{n}", 32, "packet") for n in range(5))
+FIELDS = {f.name: f for f in (SKB_MARK, CT_MARK, CT_LABEL, *PIPELINE, *CONTROL_BLOCK)}
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -82,7 +88,8 @@ class Use:
     (None: the bits steer something that is no comparison). ``lines`` are 1-based line numbers in ``path``; ``clause`` is the
     text in those lines that says it. ``statement`` is the rule's text without what differs between equal statements.
     ``possible``: the statement may also do nothing to the field (a queue's verdict). ``target``: where the rule jumps.
-    ``set_name``: the ipset whose elements say what the rule does.
+    ``set_name``: the ipset whose elements say what the rule does. ``cookies``: of flows, one for each of ``lines``.
+    ``transient``: what a BPF program does to bits in between and puts back before anybody can see it.
     """
 
     field: str
@@ -102,6 +109,8 @@ class Use:
     basis: Basis = "observed"
     possible: bool = False
     set_name: str = ""
+    cookies: tuple[int, ...] = ()
+    transient: Word | None = None
 
     @property
     def value(self) -> int | None:
@@ -117,11 +126,12 @@ class Use:
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """A chain of rules. ``hooks`` is empty unless it is a base chain; ``policy`` as printed."""
+    """A chain of rules. ``hooks`` is empty unless it is a base chain; ``policy`` as printed; ``kind``: ``filter``, ``nat``, ``route``."""
 
     name: str = ""
     policy: str = ""
     hooks: tuple[Hook, ...] = ()
+    kind: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +139,9 @@ class Table:
     """A table: its chains by name, and how control moves between them.
 
     ``steps``: for each chain its jumps to other chains in the order of the rules, as lines and targets side by side;
-    ``gotos`` are the lines of those that do not come back. ``backend`` keeps tables of equal names apart (legacy, nft). Large
-    tables share Chain objects.
+    ``gotos`` are the lines of those that do not come back. ``ends``: for each chain the lines of rules that may end or leave it by
+    a verdict. ``inserted``: lines whose rules stand before all others of their chain, the last one first. ``backend`` keeps tables
+    of equal names apart (legacy, nft). Large tables share Chain objects.
     """
 
     family: str
@@ -141,6 +152,8 @@ class Table:
     chains: dict[str, Chain]
     steps: dict[str, tuple[list[int], list[str]]]
     gotos: set[int]
+    ends: dict[str, list[int]] = field(default_factory=dict)
+    inserted: set[int] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,8 +231,141 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
+class Row:
+    """A row of an OVSDB database (OVN northbound or southbound, Open_vSwitch).
+
+    ``columns``: a scalar or a set as its members, a map as a mapping, all as text without quotes; UUIDs in full. Only columns
+    that rules/ovn/tables.toml keeps. ``table`` is empty where the columns are of no table that is known there.
+    """
+
+    table: str
+    uuid: str
+    columns: Mapping[str, tuple[str, ...] | Mapping[str, str]]
+    path: str
+    line: int
+
+    def values(self, column: str) -> tuple[str, ...]:
+        """The members of a column, none if it is absent, empty or a map."""
+        found = self.columns.get(column, ())
+        return found if isinstance(found, tuple) else ()
+
+    def text(self, column: str) -> str:
+        """The one member of a column, else empty."""
+        found = self.values(column)
+        return found[0] if len(found) == 1 else ""
+
+    def number(self, column: str) -> int | None:
+        """The one member of a column as a number."""
+        found = self.text(column)
+        return int(found) if found.isascii() and found.isdigit() and len(found) < 20 else None
+
+    def pairs(self, column: str) -> Mapping[str, str]:
+        """A map column, empty if it is none."""
+        found = self.columns.get(column, ())
+        return {} if isinstance(found, tuple) else found
+
+
+@dataclass(frozen=True, slots=True)
+class ZoneName:
+    """What a conntrack zone number is for, as ovn-controller says it: a logical port, or ``<router>_dnat``, ``<router>_snat``."""
+
+    netns: str
+    number: int
+    name: str
+    path: str
+    line: int
+
+
+# The metadata of a packet may be any number.
+ANY_METADATA = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """One way on from the flows of a table, or the buckets of a group: equal flows are one hop, whatever their priorities.
+
+    ``source`` and, by ``kind``, ``target`` are tables (``12`` or a name) and groups (``group 5``): ``resubmit`` is a call that comes back,
+    ``goto`` does not, ``group`` goes to each bucket, ``ct`` comes back after conntrack, ``learn`` makes a flow there. ``metadata``: what
+    the flows match of it as (value, mask), None for nothing. ``sets``: what it is afterwards (None: unchanged, ANY_METADATA).
+    ``zone``: of which conntrack zone the connection's fields are there: a number, ``reg13``, ``?`` for not known, empty for none (they read 0),
+    None for as before.
+    """
+
+    source: str
+    kind: Literal["resubmit", "goto", "group", "ct", "learn"]
+    target: str
+    metadata: tuple[int, int] | None = None
+    sets: int | None = None
+    zone: str | None = None
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """The control flow of a bridge's flows or groups, as one dump tells it.
+
+    ``version``: OpenFlow's of the dump (15 for 1.5; 0: not said). ``zones``: for every register that ct takes a zone from the numbers
+    that flows put into it (0 is what resets it), None where they are not all known; two registers with disjoint sets are never
+    the same zone. ``ports``: by table the ports to which flows send, as printed (``LOCAL``, names, numbers; at most some hundreds).
+    ``groups``: the groups that the dump defines; ``asks``: those that its flows name.
+    """
+
+    bridge: str
+    path: str
+    netns: str
+    version: int
+    hops: tuple[Hop, ...]
+    zones: Mapping[str, frozenset[int] | None]
+    ports: Mapping[str, frozenset[str]]
+    groups: frozenset[str]
+    asks: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class BpfSite:
+    """A store of a BPF program to a word: ``effect`` is what the word holds then, in terms of the program's start, and ``mask`` the bits that may
+    differ from it; ``keeps`` are the bits that the store itself leaves alone. ``origin``: where unknown bits come from. ``size`` in bytes;
+    ``net``: whether it is there at the end; ``possible``: whether it may go elsewhere. ``assumed``: what it is if ``assumption`` holds.
+    """
+
+    field: str
+    clause: str
+    effect: Word
+    mask: int
+    keeps: int
+    origin: tuple[str, ...]
+    size: int
+    net: bool
+    possible: bool = False
+    assumed: Word | None = None
+    assumption: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BpfProgram:
+    """What the analysis of a BPF program says of itself. ``reads`` and ``writes``: masks of words by name; ``known``: of ``writes`` the bits of
+    which it is known what they become. ``tails``: map and slot of tail calls. ``notes`` are diagnostics, ``limits`` why it is not exact.
+    """
+
+    path: str
+    place: Place
+    type: str
+    reads: tuple[tuple[str, int], ...] = ()
+    writes: tuple[tuple[str, int], ...] = ()
+    known: tuple[tuple[str, int], ...] = ()
+    sites: tuple[BpfSite, ...] = ()
+    tails: tuple[tuple[str, int | None], ...] = ()
+    maps: tuple[str, ...] = ()
+    assumptions: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    limits: tuple[str, ...] = ()
+    visits: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
-    """All that a format made of one input."""
+    """All that a format made of one input. ``documents``: the objects of a manifest (`manifests.documents.Document`).
+    ``unread``: what the input names and does not hold (MK903).
+    """
 
     path: str
     format: str
@@ -233,6 +379,12 @@ class Reading:
     mark_statements: int = 0
     sets: tuple[MarkSet, ...] = ()
     seen: tuple[Seen, ...] = ()
+    rows: tuple[Row, ...] = ()
+    zones: tuple[ZoneName, ...] = ()
+    documents: tuple[object, ...] = ()
+    pipelines: tuple[Pipeline, ...] = ()
+    unread: tuple[Problem, ...] = ()
+    programs: tuple[BpfProgram, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,7 +428,8 @@ class Input:
 @dataclass(frozen=True, slots=True)
 class Node:
     """Everything known about one machine. ``skipped`` counts files of a directory that no format
-    recognised; ``unread`` is what a live node would not show (MK903)."""
+    recognised; ``unread`` is what a live node would not show (MK903). ``repository``: the inputs are what a repository deploys,
+    to nodes of the plan's ``pool`` where one was named."""
 
     inputs: tuple[Input, ...]
     components: tuple[Component, ...]
@@ -288,6 +441,13 @@ class Node:
     unread: tuple[Problem, ...] = ()
     skipped: int = 0
     seen: tuple[Seen, ...] = ()
+    pipelines: tuple[Pipeline, ...] = ()
+    rows: tuple[Row, ...] = ()
+    zones: tuple[ZoneName, ...] = ()
+    deployed: tuple[Deployed, ...] = ()
+    repository: bool = False
+    pool: str = ""
+    programs: tuple[BpfProgram, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,397 @@
+"""The lines of a dump of flows or groups: what each does is looked up by the exact text of its actions, then by their shape.
+
+100,000 lines have some thousand texts of action lists, these some dozen shapes. A shape is parsed once; lines that differ only in
+values are one group. Nothing is kept of a line that concerns no field which was asked for.
+"""
+
+from __future__ import annotations
+
+import re
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from operator import itemgetter
+
+from markreg.bits import BitsError, full, parse_int
+from markreg.formats._openflow_fields import PREFIX, clauses, mention, parts
+from markreg.formats._openflow_meaning import Meaning, meaning
+from markreg.formats._openflow_parse import PLACE, Load, Parser, constants
+from markreg.source import blank_quoted, decode
+
+# As many values of one group are uses of their own; more are one use with many values.
+MOST_VALUES = 8
+_MEMO = 20_000
+_CHUNK = 1 << 18
+GROUPS = "groups"
+_MOST_PORTS = 256
+MOST_ZONES = 20_000
+_MOST_METADATA = 65_536
+
+_ACTIONS = re.compile(r"actions?\s*=")
+_TABLE = re.compile(r"(?<![\w-])table(?:_id)?=(\"[^\"]*\"|[^,\s]+)")
+_DIGITS = re.compile(r"[0-9]{1,9}")
+_HEX = re.compile(r"[0-9a-fA-F]+")
+_METADATA_KEY = re.compile(r"(?<![\w-])metadata=([^,\s]+)")
+_ZONE = re.compile(r"(?<![\w-])ct_zone=([0-9a-fA-Fx]+)(?=[,\s]|$)")
+_GROUP = re.compile(r"(?<![\w-])group_id=([0-9]+)")
+_VERSION = re.compile(r"\bOF1\.([0-9]+)\b")
+_WARNING = re.compile(r"^[^|]*\|(?:\d+\||[^|]*\|)?[^|]*\|?(?:WARN|INFO|ERR|DBG|EMER)\|")
+_DEFAULT_PRIORITY = 32768
+Values = tuple[str, ...]
+
+
+def _lines(data: bytes) -> Iterator[str]:
+    """The lines of a dump, without their ends."""
+    at = 0
+    while at < len(data):
+        end = data.find(b"\n", at + _CHUNK) + 1 or len(data)
+        text = decode(data[at:end])
+        yield from text.removesuffix("\n").split("\n")
+        at = end
+
+
+def parted(line: str) -> tuple[str, str] | None:
+    """A flow's match and its actions; quoted strings may hold what looks like actions. None for a line that has none."""
+    found = _ACTIONS.search(blank_quoted(line) if '"' in line else line)
+    return (line[: found.start()], line[found.end() :].strip()) if found else None
+
+
+@dataclass(slots=True)
+class Lines:
+    """The lines of a group by value, with their cookies; all together where there are too many values."""
+
+    by: dict[Values, tuple[array[int], array[int]]] = field(default_factory=dict)
+    together: tuple[array[int], array[int]] | None = None
+
+    def add(self, values: Values, line: int, cookie: int) -> None:
+        """One more line."""
+        found = self.by.get(values)
+        if found is None:
+            if len(self.by) >= MOST_VALUES and self.together is None:
+                pairs = sorted((n, c) for lines, cookies in self.by.values() for n, c in zip(lines, cookies, strict=True))
+                self.together = array("L", [n for n, _ in pairs]), array("Q", [c for _, c in pairs])
+                self.by = dict.fromkeys(self.by, self.together)
+            found = self.by[values] = self.together or (array("L"), array("Q"))
+        found[0].append(line)
+        found[1].append(cookie)
+
+
+@dataclass(slots=True)
+class Listing:
+    """An action list but for its values: the meaning of its first text, and what it takes to have that of another."""
+
+    number: int
+    shape: str
+    constants: Values
+    slots: tuple[int, ...]
+    meaning: Meaning
+    names: tuple[str, ...]
+    flags: int
+
+    def with_values(self, values: Values, asked: frozenset[str]) -> Meaning:
+        """The meaning with other values."""
+        if values == tuple(self.constants[i] for i in self.slots):
+            return self.meaning
+        return meaning(Parser(self.shape, self.filled(values), asked).items(), asked)
+
+    def filled(self, values: Values) -> Values:
+        """The list's constants with other values."""
+        changed = dict(zip(self.slots, values, strict=True))
+        return tuple(changed.get(i, text) for i, text in enumerate(self.constants))
+
+    def text(self, start: int, end: int, constants: Values) -> str:
+        """A piece of the shape as it stood in a line."""
+        before = self.shape.count(PLACE, 0, start)
+        pieces = self.shape[start:end].split(PLACE)
+        filled = [p for pair in zip(pieces[1:], constants[before:], strict=False) for p in reversed(pair)]
+        return pieces[0] + "".join(filled)
+
+
+# What is known of the exact text of a list: how it is read, its values, its ports, and which of _GOES, _ACTS, _STRANGE hold.
+_Known = tuple[Listing, Values, Values, int]
+_GOES, _ACTS, _STRANGE = 1, 2, 4
+
+
+@dataclass(slots=True)
+class There:
+    """The flows of one table that match one metadata: where they go on."""
+
+    number: int
+    table: str
+    metadata: str
+    hops: dict[int, Listing] = field(default_factory=dict)
+    ports: set[str] = field(default_factory=set)
+
+
+def _taken(slots: Sequence[int]) -> Callable[[Values], Values]:
+    if not slots:
+        return lambda _: ()
+    if len(slots) == 1:
+        only = slots[0]
+        return lambda texts: (texts[only],)
+    return itemgetter(*slots)
+
+
+@dataclass(slots=True)
+class _Shape:
+    key: Callable[[Values], Values]
+    values: Callable[[Values], Values]
+    slots: tuple[int, ...]
+    ports: Callable[[Values], Values]
+    loads: tuple[Load, ...]
+    sends: bool
+    listings: dict[Values, Listing] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A clause of a match: ``field=value/mask`` in a zone that ``ct_zone`` tells, empty where it is not told."""
+
+    name: str
+    mask: str
+    zone: str
+
+
+@dataclass(slots=True)
+class Scan:
+    """One dump. ``actions`` and ``matches`` are its groups: by table and metadata, priority, and list or clause."""
+
+    asked: frozenset[str]
+    thorough: bool = False
+    statements: int = 0
+    marked: int = 0
+    version: int = 0
+    replies: int = 0
+    tables: dict[tuple[str, str], There] = field(default_factory=dict)
+    actions: dict[tuple[int, str, int], tuple[There, Listing, Lines]] = field(default_factory=dict)
+    matches: dict[tuple[int, str, Match], tuple[There, Lines]] = field(default_factory=dict)
+    loads: dict[str, set[tuple[str, int]]] = field(default_factory=dict)
+    groups: set[str] = field(default_factory=set)
+    opaque: dict[str, list[int]] = field(default_factory=dict)
+    cut: int = 0
+    strange: int = 0
+    _memo: dict[str, _Known] = field(default_factory=dict)
+    _shapes: dict[str, _Shape] = field(default_factory=dict)
+    _listings: int = 0
+    _interest: re.Pattern[str] = field(init=False)
+    _clause: re.Pattern[str] = field(init=False)
+    _cut: Callable[[str], list[str]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._interest = mention(self.asked)
+        self._clause = clauses(self.asked)
+        self._cut = constants().split
+
+    def lines(self, data: bytes) -> None:
+        """Every line of the dump."""
+        memo, tables, actions, number = self._memo, self.tables, self.actions, 0
+        marks = not any(name.startswith(PREFIX) for name in self.asked)
+        for line in _lines(data):
+            number += 1
+            head, found, tail = line.partition("actions=")
+            if not found or '"' in head or "group_id=" in head:
+                if "group_id=" in head and "actions" not in head:
+                    self._buckets(line, number)
+                    continue
+                both = parted(line)
+                if both is None:
+                    self._no_flow(line, number)
+                    continue
+                head, tail = both
+                head = blank_quoted(head)
+            else:
+                tail = tail.rstrip()
+            self.statements += 1
+            at = head.find("table=")
+            table = head[at + 6 : head.find(",", at)] if at > 0 else ""
+            if not table.isalnum():
+                table = m[1].strip('"') if "table" in head and (m := _TABLE.search(head)) else "0"
+            at = head.find("metadata=")
+            metadata = head[at + 9 : head.find(",", at)] if at > 0 else ""
+            if at >= 0 and not metadata.isalnum():
+                metadata = m[1] if (m := _METADATA_KEY.search(head)) else ""
+            there = tables.get((table, metadata)) or self._table(table, metadata)
+            listing, values, ports, flags = memo.get(tail) or self._list(tail)
+            if ports and len(there.ports) < _MOST_PORTS:
+                there.ports.update(ports)
+            if flags & _GOES:
+                there.hops[listing.number] = listing
+            concerned = ("mark=" in head or "label=" in head) if marks else self._clause.search(head) is not None
+            if concerned or self.thorough:
+                concerned = self._matches(head, there, number)
+            if flags & _ACTS:
+                at = head.find("priority=")
+                priority = head[at + 9 : head.find(",", at)] if at >= 0 else ""
+                key = (there.number, priority, listing.number)
+                group = actions.get(key)
+                if group is None:
+                    group = actions[key] = (there, listing, Lines())
+                group[2].add(values, number, _cookie(head))
+                concerned = True
+            if flags & _STRANGE:
+                self._refuse(listing.meaning.strange, number)
+                concerned = True
+            self.marked += concerned
+        if data and not data.endswith(b"\n"):
+            self.cut = number
+
+    def _table(self, table: str, metadata: str) -> There:
+        """Flows of one table and metadata; a table that tells a great many apart is looked at as if it told none."""
+        if len(self.tables) >= _MOST_METADATA and metadata:
+            return self.tables.get((table, "")) or self._table(table, "")
+        there = self.tables[table, metadata] = There(len(self.tables), table, metadata)
+        return there
+
+    def _list(self, tail: str) -> _Known:
+        """An action list that was not seen before."""
+        pieces = self._cut(tail.replace(PLACE, "?") if PLACE in tail else tail)
+        text, found = PLACE.join(pieces[::2]), tuple(pieces[1::2])
+        shape = self._shapes.get(text)
+        if shape is None:
+            shape = self._shapes[text] = self._shape(text, found)
+        for register, slot, shift in shape.loads:
+            numbers = self.loads.setdefault(register, set())
+            if len(numbers) < MOST_ZONES:
+                numbers.add((found[slot] if slot >= 0 else "", shift))
+        key = shape.key(found)
+        listing = shape.listings.get(key)
+        if listing is None:
+            listing = shape.listings[key] = self._listing(text, found, shape.slots)
+        ports = (*shape.ports(found), *listing.names) if shape.sends else ()
+        known = (listing, shape.values(found), ports, listing.flags)
+        if len(self._memo) < _MEMO and not self.thorough:
+            self._memo[tail] = known
+        return known
+
+    def _shape(self, text: str, found: Values) -> _Shape:
+        parser = Parser(text, found, self.asked)
+        parser.items()
+        slots = tuple(sorted(n for n, role in parser.roles.items() if role == "value"))
+        keys = sorted(n for n, role in parser.roles.items() if role == "key")
+        sends = bool(parser.ports or parser.names)
+        return _Shape(_taken(keys), _taken(slots), slots, _taken(parser.ports), tuple(dict.fromkeys(parser.loads)), sends)
+
+    def _listing(self, text: str, found: Values, slots: tuple[int, ...]) -> Listing:
+        parser = Parser(text, found, self.asked)
+        said = meaning(parser.items(), self.asked)
+        flags = _GOES * bool(said.goings) | _ACTS * bool(said.statements) | _STRANGE * bool(said.strange)
+        self._listings += 1
+        return Listing(self._listings, text, found, slots, said, tuple(parser.names), flags)
+
+    def _matches(self, head: str, there: There, number: int) -> bool:
+        """The clauses of a match that test a field; whether there was one."""
+        found = self._clause.findall(head)
+        if not found:
+            return False
+        at = head.find("priority=")
+        priority = head[at + 9 : head.find(",", at)] if at >= 0 else ""
+        zone = m[1] if (m := _ZONE.search(head)) else ""
+        for name, text in found:
+            value, slash, mask = text.partition("/")
+            match = Match(name, mask if slash else "", zone)
+            key = (there.number, priority, match)
+            group = self.matches.get(key)
+            if group is None or (value,) not in group[1].by:
+                if test(match, value) is None:
+                    self._refuse((f"{name}: not a number that fits",), number)
+                    continue
+                if group is None:
+                    group = self.matches[key] = (there, Lines())
+            group[1].add((value,), number, _cookie(head))
+        return True
+
+    def _buckets(self, line: str, number: int) -> None:
+        """A group: each bucket is a list of its own."""
+        group = m[1] if (m := _GROUP.search(line)) else ""
+        self.groups.add(group)
+        self.statements += 1
+        concerned = False
+        first, *buckets = line.replace("bucket=", "\n").split("\n") if '"' not in line else _apart(line)
+        if self._interest.search(blank_quoted(first)):
+            self._refuse(("group: may read it, it is not known how",), number)
+            concerned = True
+        for bucket in buckets:
+            both = parted(bucket)
+            if both is None:
+                if self._interest.search(blank_quoted(bucket)):
+                    self._refuse(("bucket: is in no form that is known",), number)
+                    concerned = True
+                continue
+            tail = both[1].rstrip(",")
+            listing, values, _, flags = self._memo.get(tail) or self._list(tail)
+            if flags & _GOES:
+                there = self.tables.get((f"group {group}", "")) or self._table(f"group {group}", "")
+                there.hops[listing.number] = listing
+            if flags & _ACTS:
+                everywhere = self.tables.get((GROUPS, "")) or self._table(GROUPS, "")
+                key = (everywhere.number, "", listing.number)
+                self.actions.setdefault(key, (everywhere, listing, Lines()))[2].add(values, number, 0)
+            if flags & _STRANGE:
+                self._refuse(listing.meaning.strange, number)
+            concerned = concerned or flags > _GOES
+        self.marked += concerned
+
+    def _no_flow(self, line: str, number: int) -> None:
+        """A header, a warning, an empty line; or something that mentions a field and is none of these."""
+        text = line.strip()
+        if "reply" in text:
+            self.replies += 1
+            if found := _VERSION.search(text):
+                self.version = max(self.version, 10 + int(found[1]))
+            elif text.startswith("NXST"):
+                self.version = max(self.version, 10)
+            return
+        if not text or text.startswith(("#", "delete")) or _WARNING.match(text):
+            return
+        if self._interest.search(text):
+            self._refuse(("mentions it and is no flow",), number)
+            self.marked += 1
+        else:
+            self.strange = self.strange or number
+
+    def _refuse(self, reasons: Sequence[str], number: int) -> None:
+        for reason in reasons:
+            lines = self.opaque.setdefault(reason, [])
+            if not lines or lines[-1] != number:
+                lines.append(number)
+
+
+def test(match: Match, value: str) -> list[tuple[str, int, int]] | None:
+    """The fields, masks and values that a clause compares; None where it is no number or does not fit."""
+    try:
+        number, mask = parse_int(value), parse_int(match.mask) if match.mask else None
+    except BitsError:
+        return None
+    covered = parts(match.name)
+    width = sum(p.width for p in covered)
+    if number > full(width) or (mask or 0) > full(width):
+        return None
+    bits, found, done = full(width) if mask is None else mask, [], 0
+    for part in covered:
+        if here := bits >> done & full(part.width):
+            found.append((part.field, here, number >> done & here))
+        done += part.width
+    return found
+
+
+def _cookie(head: str) -> int:
+    at = head.find("cookie=0x")
+    if at < 0:
+        return 0
+    text = head[at + 9 : head.find(",", at)]
+    return int(text, 16) if len(text) <= 16 and text.isalnum() and _HEX.fullmatch(text) else 0
+
+
+def priority_of(text: str) -> int:
+    """The priority of a flow by what stands after ``priority=``, which is all of a match that no comma follows."""
+    found = _DIGITS.match(text)
+    return int(found[0]) if found else _DEFAULT_PRIORITY
+
+
+def _apart(line: str) -> Iterator[str]:
+    """A group line cut where buckets begin, strings left whole."""
+    blank, at = blank_quoted(line), 0
+    for found in re.finditer("bucket=", blank):
+        yield line[at : found.start()]
+        at = found.end()
+    yield line[at:]
