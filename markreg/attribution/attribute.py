@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from markreg.attribution.evidence import describe, mark_key, rule_facts, table_facts, table_kinds, use_facts, use_kinds
 from markreg.attribution.explain import Explainer, chosen_layouts
+from markreg.attribution.flows import OVN, FlowOwners, Verdict
 from markreg.attribution.unclaimed import PREFIX, Unclaimed, group
 from markreg.model import Component, Confidence, Owned, Reading, Rule, Table, Use
 from markreg.registry.effective import Settings
@@ -33,7 +34,8 @@ def attribute(
     work = _Attribution(readings, registry)
     work.find_components()
     claims = work.claim()
-    explain, layouts = chosen_layouts(registry, [(c.use, c.owner, c.signature) for c in claims], releases or {}, settings or {})
+    known = {**work.releases, **(releases or {})}
+    explain, layouts = chosen_layouts(registry, [(c.use, c.owner, c.signature) for c in claims], known, settings or {})
     owned = tuple(_owned(number, claim, explain) for number, claim in enumerate(claims, 1))
     components = tuple(
         Component(name, found.confidence, tuple(found.texts[:_EVIDENCE]), layouts.get(name), (releases or {}).get(name))
@@ -56,6 +58,7 @@ class _Claim:
     confidence: Confidence = "high"
     signature: Signature | None = None
     path: str | None = None
+    verdict: Verdict | None = None
 
 
 def _owned(number: int, claim: _Claim, explain: Explainer) -> Owned:
@@ -91,7 +94,13 @@ class _Attribution:
         self.certain: set[str] = set()
         self._chains: dict[tuple[int, str], Match | None] = {}
         self._tables: dict[int, tuple[frozenset[str], Facts]] = {}
-        self.claims = [claim for reading in readings for claim in _claims(reading)]
+        self.flows = FlowOwners(readings, registry)
+        self.claims = [claim for reading in readings for claim in _claims(reading, self.flows)]
+
+    @property
+    def releases(self) -> dict[str, str]:
+        """Releases that show in what components do."""
+        return {OVN: self.flows.release} if self.flows.release else {}
 
     def find_components(self) -> None:
         """Which components are present, by tables, chains, rules and uses."""
@@ -121,8 +130,10 @@ class _Attribution:
             for rule in reading.rules:
                 kinds, facts = _rule_kinds(rule), rule_facts(rule)
                 note(self.index.decide(kinds, facts), kinds, facts)
+        for text in self.flows.evidence:
+            self.present[OVN] = _Present("high", [*self.present.get(OVN, _Present("high", [])).texts, text])
         for claim in self.claims:
-            if claim.rule is None:
+            if claim.rule is None and claim.verdict is None:
                 kinds, facts = self._kinds(claim), use_facts(claim.use)
                 note(self.index.decide(kinds, facts, own_chain=not claim.base), kinds, facts)
         self._settle(seen, shared)
@@ -138,7 +149,8 @@ class _Attribution:
         for name, what in seen.items():
             if level := what.level():
                 texts = [text for s, text in sorted(what.texts.items(), key=lambda item: RANKS[item[0].confidence])]
-                self.present[name] = _Present(level, list(dict.fromkeys(texts)))
+                told = self.present.get(name)
+                self.present[name] = _Present("high" if told else level, list(dict.fromkeys([*(told.texts if told else ()), *texts])))
         self.certain = {name for name, what in self.present.items() if what.confidence == "high"}
 
     def claim(self) -> list[_Claim]:
@@ -146,6 +158,7 @@ class _Attribution:
         for claim in self.claims:
             self._by_signature(claim)
         self._by_rule([c for c in self.claims if not c.owner])
+        self._by_cookie([c for c in self.claims if not c.owner and c.use.place.kind == "openflow" and c.verdict is None])
         self._by_table([c for c in self.claims if not c.owner])
         self._by_group([c for c in self.claims if not c.owner and c.rule is None])
         self._by_mark([c for c in self.claims if not c.owner])
@@ -163,6 +176,9 @@ class _Attribution:
         if use.basis in ("claimed", "manifest") and use.target:
             claim.owner, slash, _ = use.target.partition("/")
             claim.path, claim.by = use.target if slash else None, use.basis
+            return
+        if verdict := claim.verdict:
+            claim.owner, claim.by, claim.confidence = verdict.owner, verdict.by, verdict.confidence
             return
         if claim.rule is not None:
             kinds, facts = _rule_kinds(claim.rule), rule_facts(claim.rule)
@@ -201,6 +217,17 @@ class _Attribution:
             if author := known.get((claim.use.path, claim.use.place, claim.use.lines)):
                 claim.owner, claim.by, claim.confidence = author.owner, author.by, author.confidence
 
+    def _by_cookie(self, nobody: list[_Claim]) -> None:
+        """A cookie has one author on a bridge."""
+        known: dict[tuple[str, str, str], _Claim] = {}
+        for claim in self.claims if nobody else ():
+            if claim.owner and claim.use.place.kind == "openflow" and claim.use.place.cookie not in ("", "0x0"):
+                known.setdefault(_cookie(claim.use), claim)
+        for claim in nobody:
+            if author := known.get(_cookie(claim.use)):
+                claim.owner, claim.confidence = author.owner, author.confidence
+                claim.by = f"cookie {claim.use.place.cookie}, as in {author.use.place.text}"
+
     def _by_table(self, nobody: list[_Claim]) -> None:
         """A native nft table has one maker: what nobody claims in it is whose everything else in it is."""
         makers: dict[int, set[str]] = {}
@@ -221,8 +248,10 @@ class _Attribution:
     def _by_mark(self, nobody: list[_Claim]) -> None:
         """An unclaimed rule that reads what exactly one owner writes is taken for that owner's, weakly."""
         writers: dict[tuple[object, ...], dict[str, str]] = {}
+        # A flow's mark is that of its zone: the same bits in another are another's.
+        nobody = [c for c in nobody if c.use.place.kind != "openflow"]
         for claim in self.claims:
-            if claim.owner and claim.use.access != "read" and (key := mark_key(claim.use)):
+            if claim.owner and claim.use.place.kind != "openflow" and claim.use.access != "read" and (key := mark_key(claim.use)):
                 where = (claim.use.scope.netns, *key)
                 writers.setdefault(where, {}).setdefault(claim.owner, claim.use.place.text)
         for claim in nobody:
@@ -239,22 +268,29 @@ def _rule_kinds(rule: Rule) -> frozenset[str]:
     return frozenset({"xfrm" if rule.kind == "xfrm" else "ip-rule"})
 
 
-def _claims(reading: Reading) -> list[_Claim]:
-    """The uses of an input in its order, each with its table or rule; then those that only a rule mentions."""
+def _claims(reading: Reading, flows: FlowOwners) -> list[_Claim]:
+    """The uses of an input in its order, each with its table, rule or flow; then those that only a rule mentions."""
     tables: dict[tuple[str, str, str], Table] = {}
     for table in reading.tables:
         tables.setdefault((table.family, table.backend, table.name), table)
         tables.setdefault((table.family, "", table.name), table)
     rules = {_same(r.use): r for r in reading.rules if r.use}
-    found = []
+    found: list[_Claim] = []
     for use in reading.uses:
         place = use.place
         home = tables.get((place.family, place.backend, place.table)) or tables.get((place.family, "", place.table))
         chain = home.chains.get(place.chain) if home else None
         base = bool(chain.hooks) if chain else place.chain.isupper() and bool(place.hooks)
+        if place.kind == "openflow":
+            found.extend(_Claim(part, reading, None, False, verdict=verdict) for part, verdict in flows.parts(use))
+            continue
         found.append(_Claim(use, reading, home if place.kind == "netfilter" else None, base, rules.pop(_same(use), None)))
     found.extend(_Claim(rule.use, reading, None, False, rule) for rule in rules.values() if rule.use)
     return found
+
+
+def _cookie(use: Use) -> tuple[str, str, str]:
+    return use.scope.netns, use.place.bridge or use.path, use.place.cookie
 
 
 def _same(use: Use) -> tuple[object, ...]:

@@ -93,6 +93,8 @@ def use_facts(use: Use) -> dict[str, Sequence[str]]:
         facts["bridge"] = tuple(_BRIDGE.findall(place.text))
     if place.kind == "lflow":
         facts["stage"] = (place.table,)
+    if use.scope.zone:
+        facts["zone"] = (use.scope.zone,)
     facts["object"] = (use.path, use.path.rpartition("/")[2])
     facts.update(_said(place))
     return facts
@@ -123,7 +125,7 @@ def describe(signature: Signature, facts: Facts, kinds: Collection[str]) -> str:
         hit = next((p for p in patterns for w in facts.get("comment", ()) if p.matches(w)), patterns[0])
         if "chain" not in keys:
             return f"comment {hit.text.replace('*', '…')}"
-    for key in ("chain", "priority", "fwmark", "stage", "cookie", "program", "map", "pin", "set", "device", "table"):
+    for key in ("chain", "priority", "fwmark", "stage", "cookie", "zone", "program", "map", "pin", "set", "device", "table"):
         if key in keys:
             word = next((w for w in reversed(facts.get(key, ())) if any(p.matches(w) for p in keys[key])), "")
             before = {"ip-rule": "ip rule ", "xfrm": "xfrm ", "nft": "nft "}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from markreg.attribution.scoped import within
 from markreg.bits import full
 from markreg.model import Use
 from markreg.registry.effective import Effective, Resolver, Settings, layout_of, layouts
@@ -78,8 +79,10 @@ class Explainer:
             if row.field == use.field
             and narrowed in (None, row.reservation.name)
             and row.certain
+            and (row.reservation.changes or use.effect is None)
             and self._covers(row, use)
             and _at_place(row, use)
+            and within(self.registry, row.scope, use)
         ]
 
     def _covers(self, row: Effective, use: Use) -> bool:

@@ -70,12 +70,12 @@ def _use(registry: Registry, row: Effective, via: str, access: Access) -> Use | 
     families = {_FAMILIES[s.name] for s in scopes if s.name in _FAMILIES}
     where = Scope(family=families.pop() if len(families) == 1 else "inet")
     width = registry.fields[row.field].width
-    codes = _codes(row)
+    codes = codes_of(row)
     origin = row.reservation.origin
     line = positions.of_file(origin.path).find((*origin.keys, "name"))[0]
     whole = row.reservation.writes == "whole" and access == "write"
     mask = full(width) if whole else row.mask
-    effect = _effect(row.field, width, mask, row.mask, codes) if access == "write" else None
+    effect = effect_of(row.field, width, mask, row.mask, codes) if access == "write" else None
     predicate = None
     if access == "read" and codes:
         predicate = Predicate(row.field, mask, joined((c, c) for c in codes), codes[0] if len(codes) == 1 else None)
@@ -96,7 +96,7 @@ def _use(registry: Registry, row: Effective, via: str, access: Access) -> Use | 
     )
 
 
-def _codes(row: Effective) -> list[int]:
+def codes_of(row: Effective) -> list[int]:
     """The values in place that a row may hold; none where any may be."""
     if row.codes:
         return sorted({code for code, _ in row.codes})
@@ -108,7 +108,8 @@ def _codes(row: Effective) -> list[int]:
     return [deposit(n, row.mask) for low, high in row.ranges for n in range(low, high + 1)]
 
 
-def _effect(field: str, width: int, mask: int, own: int, codes: Sequence[int]) -> Word:
+def effect_of(field: str, width: int, mask: int, own: int, codes: Sequence[int]) -> Word:
+    """What a masked write of some code (of any value where there are none) makes of a field: ``mask`` is written, ``own`` may be set."""
     base = Word.entry(field, width)
     if not codes:
         return Word(width, mask, own).masked_into(base, mask)

@@ -71,7 +71,7 @@ def group(found: Sequence[Unclaimed], claimed: Callable[[Reading, Table, str], b
     for node, item in zip(nodes, found, strict=True):
         for tag in comments(item.use):
             groups.join(node, ("comment", item.use.scope.netns, _tag(tag)))
-        if key := mark_key(item.use):
+        if item.use.place.kind != "openflow" and (key := mark_key(item.use)):
             groups.join(node, ("mark", item.use.scope.netns, *map(str, key)))
     _jumps(groups, found, claimed)
     names = groups.names()
@@ -101,6 +101,9 @@ def _place(groups: _Groups, item: Unclaimed) -> Node:
     elif place.kind in ("rule", "xfrm"):
         node = (place.kind, netns, place.family, str(place.priority), place.text)
         label = f"{place.kind}/{place.priority}"
+    elif place.kind == "openflow" and (place.bridge or place.cookie not in ("", "0x0")):
+        node = ("openflow", netns, place.bridge or use.path, place.cookie)
+        label = "/".join(w for w in (place.bridge, f"cookie {place.cookie}" if place.cookie else "") if w)
     else:
         name = use.path.rpartition("/")[2]
         node, label = (place.kind, netns, use.path), f"{place.kind}/{name}"

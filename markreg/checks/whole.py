@@ -9,7 +9,8 @@ from markreg.checks.located import locations
 from markreg.checks.severity import limited
 from markreg.checks.words import listed
 from markreg.model import Finding, Owned, Severity
-from markreg.paths.definitions import whole
+from markreg.paths.definitions import meets, whole
+from markreg.paths.openflow import KINDS, concerned
 from markreg.paths.order import families_meet
 
 AFTER = ("sharing", "lookups")
@@ -34,7 +35,9 @@ def check(context: Context, earlier: tuple[Finding, ...]) -> Iterator[Finding]:
         if (code := _code(owned)) and owned.id not in told:
             groups.setdefault((code, owned.owner, owned.use.field, owned.use.scope.netns), []).append(owned)
     for (code, owner, field, _), uses in groups.items():
-        others = sorted({o.owner for o in context.node.uses if any(_beside(o, u) for u in uses)})
+        others = sorted({o.owner for o in context.node.uses if any(_beside(context, o, u) for u in uses)})
+        if not others and all(o.use.place.kind in KINDS for o in uses):
+            continue  # a flow's whole word is its owner's own: nobody else is in that zone, or on that bridge
         severity: Severity = limited("warning" if others else "note", *uses[:1])
         beside = f", where {listed(others)} use{'s' if len(others) == 1 else ''} bits of it" if others else ""
         message = _SAYS[code].format(owner=owner, field=field, others=beside)
@@ -60,8 +63,10 @@ def _code(owned: Owned) -> str | None:
     return "MK203" if use.access == "copy" else "MK201"
 
 
-def _beside(other: Owned, owned: Owned) -> bool:
-    """Whether another owner means bits of the same field in the same scope."""
+def _beside(context: Context, other: Owned, owned: Owned) -> bool:
+    """Whether another owner means bits of the same field in the same scope: of flows, where a packet or a connection meets both."""
     a, b = other.use, owned.use
     same = a.field == b.field and a.scope.netns == b.scope.netns and families_meet(a.scope.family, b.scope.family)
-    return same and other.owner != owned.owner and not whole(a) and not a.possible
+    if not same or other.owner == owned.owner or whole(a) or a.possible:
+        return False
+    return not concerned(a, b) or meets(context.order, other, owned) or meets(context.order, owned, other)
