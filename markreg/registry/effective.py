@@ -76,7 +76,7 @@ class Resolver:
         self._settings = settings or {}
         self._releases = releases or {}
         self._rows: dict[str, tuple[Effective, ...]] = {}
-        self._faults: dict[str, tuple[str, ...]] = {}
+        self._faults: dict[str, tuple[tuple[str, str], ...]] = {}
 
     def rows(self, component: str) -> tuple[Effective, ...]:
         """Every row of a component, in registry order; none if it is not registered."""
@@ -98,11 +98,21 @@ class Resolver:
 
     def faults(self, component: str) -> tuple[str, ...]:
         """Why the component refuses these settings (MK306), in words for users."""
+        return tuple(message for _, message in self.refused(component))
+
+    def refused(self, component: str) -> tuple[tuple[str, str], ...]:
+        """The same, each with the knob that it is about."""
         self.rows(component)
         rules = self.registry.rules.get(component)
+        knobs = rules.knob if rules else ()
         values = self.settings(component)
-        limits = [message for knob in (rules.knob if rules else ()) for message in _beyond(knob, values)]
-        return (*limits, *self._faults[component])
+        given = self._settings.get(component, {})
+        found = [(knob.name, message) for knob in knobs for message in _beyond(knob, values)]
+        for knob in knobs:
+            for refusal in knob.refuses:
+                if numbers.holds(refusal.when, values) and all(given.get(name) is not None for name in refusal.given):
+                    found.append((knob.name, refusal.why))
+        return (*found, *self._faults[component])
 
     def release(self, entry: ComponentEntry) -> Release:
         """A release of the layout that counts for a component."""
@@ -166,7 +176,7 @@ class _Made:
         self.entry = entry
         self.release = release
         self.settings = resolver.settings(entry.name)
-        self.faults: list[str] = []
+        self.faults: list[tuple[str, str]] = []
         self.shares: dict[str, _Share] = {}
         self.drawn = {d.name for p in entry.pool for d in p.draw}
 
@@ -197,7 +207,7 @@ class _Made:
             if certain:
                 left &= ~mask
         if short:
-            self.faults.append(f"{pool.from_} has too few bits: nothing is left for {', '.join(short)}")
+            self.faults.append((pool.from_, f"{pool.from_} has too few bits: nothing is left for {', '.join(short)}"))
 
     def _take_off(self, minus: Minus) -> int | None:
         met = numbers.holds(minus.when, self.settings)
@@ -228,13 +238,18 @@ class _Made:
             field = row.field or ""
             mask, certain = self._own(row, self.registry.fields[field].width)
             why = why or ("" if mask else f"{row.bits_from.knob if row.bits_from else 'bits'} is 0")
-        codes = tuple((parse_int(code), meaning) for code, meaning in row.values.items())
+        codes = self._code_set(row, mask) or tuple((parse_int(code), meaning) for code, meaning in row.values.items())
         if row.value_range is not None:
             ranges: numbers.Ranges | None = numbers.parse_ranges(row.value_range)
         else:
             ranges = numbers.joined((n, n) for n in (numbers.extract(c, mask) for c, _ in codes)) if codes else None
         scope = row.scope or (parent.scope if parent else HOST)
         return Effective(path, field, mask, codes, ranges, not why, certain and met is not None, scope, row, why)
+
+    def _code_set(self, row: Reservation, mask: int) -> tuple[tuple[int, str], ...]:
+        """The code that a knob sets; none where it is unset or not known."""
+        value = self.settings.get(row.value_from) if row.value_from else None
+        return ((value & mask, row.value_from or ""),) if isinstance(value, int) and not isinstance(value, bool) else ()
 
     def _parent(self, row: Reservation) -> Effective | None:
         if row.within is None:

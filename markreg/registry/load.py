@@ -42,11 +42,19 @@ def discover(path: Path | None = None, cwd: Path | None = None, environ: Mapping
 
 
 def load(
-    path: Path | None = None, *, cwd: Path | None = None, environ: Mapping[str, str] = os.environ, rules: Path | None = None
+    path: Path | None = None,
+    *,
+    cwd: Path | None = None,
+    environ: Mapping[str, str] = os.environ,
+    rules: Path | None = None,
+    text: str | None = None,
 ) -> Registry:
-    """The registry in force. ``rules``: the folder of component files, those that ship by default. Raises RegistryError (MK307)."""
+    """The registry in force. ``rules``: the folder of component files, those that ship by default. ``text``: what to read in place of
+    what the file holds. Raises RegistryError (MK307)."""
     used = discover(path, cwd, environ)
     texts: dict[Path, _Text] = {}
+    if text is not None:
+        texts[used] = _Text(text, hashlib.sha256(text.encode()).hexdigest())
     try:
         files = _chain(used, texts)
         shipped = _rules(resources.rules("components") if rules is None else rules, texts)
@@ -64,6 +72,17 @@ class _Text:
 
 def _table(path: Path, texts: dict[Path, _Text]) -> dict[str, object]:
     """A TOML file as a table. Raises RegistryError at the place tomli names."""
+    if path not in texts:
+        texts[path] = _read(path)
+    try:
+        return tomli.loads(texts[path].text)
+    except tomli.TOMLDecodeError as error:
+        raise RegistryError(str(path), error.lineno, error.colno, f"is no TOML: {error.msg}") from None
+    except (RecursionError, ValueError) as error:  # nested too deep; an integer of more digits than Python converts
+        raise RegistryError(str(path), 1, 1, f"is no TOML: {error}") from None
+
+
+def _read(path: Path) -> _Text:
     try:
         with path.open("rb") as file:
             data = file.read(_LARGEST + 1)
@@ -78,13 +97,7 @@ def _table(path: Path, texts: dict[Path, _Text]) -> dict[str, object]:
         raise RegistryError(
             str(path), before.count(b"\n") + 1, error.start - before.rfind(b"\n"), "is not UTF-8 here, as TOML must be"
         ) from None
-    texts[path] = _Text(text, hashlib.sha256(data).hexdigest())
-    try:
-        return tomli.loads(text)
-    except tomli.TOMLDecodeError as error:
-        raise RegistryError(str(path), error.lineno, error.colno, f"is no TOML: {error.msg}") from None
-    except (RecursionError, ValueError) as error:  # nested too deep; an integer of more digits than Python converts
-        raise RegistryError(str(path), 1, 1, f"is no TOML: {error}") from None
+    return _Text(text, hashlib.sha256(data).hexdigest())
 
 
 def _chain(used: Path, texts: dict[Path, _Text]) -> list[RegistryFile]:
@@ -125,8 +138,7 @@ def _rules(folder: Path, texts: dict[Path, _Text]) -> dict[str, Rules]:
 def builtin_fields() -> dict[str, Field]:
     """The fields that need no declaration (registry.md section 2)."""
     fields = [Field(f.name, f.width, f.carrier) for f in FIELDS.values()]  # type: ignore[arg-type]
-    fields += [Field(f"ovs.reg{n}", 32, "pipeline") for n in range(16)]
-    fields += [Field("ovs.metadata", 64, "pipeline"), Field("ovn.obs_domain_id", 32, "export")]
+    fields.append(Field("ovn.obs_domain_id", 32, "export"))
     return {f.name: f for f in fields}
 
 

@@ -45,7 +45,10 @@ class Variant:
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """What some bits mean to a component; see registry.md section 3 for every key."""
+    """What some bits mean to a component; see registry.md section 3 for every key.
+
+    ``value_from``: a knob whose value is the code, in place.
+    """
 
     name: str
     field: str | None = None
@@ -53,6 +56,7 @@ class Reservation:
     bits: str | None = None
     bits_from: BitsFrom | None = None
     values: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    value_from: str | None = None
     value_range: str | None = None
     variant: Variant | None = None
     alternatives: tuple[str, ...] = ()
@@ -153,6 +157,7 @@ class Recognise:
     image: Globs = ()
     config_map: Globs = ()
     type: Globs = ()
+    zone: Globs = ()
     confidence: Literal["high", "medium", "low"] = dataclasses.field(kw_only=True)
     shared_with: tuple[str, ...] = ()
     reservation: str | None = None
@@ -187,7 +192,13 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class ReadAt:
-    """One place where a knob's value stands; ``number`` is how it is written there."""
+    """One place where a knob's value stands; ``number`` is how it is written there.
+
+    ``values``: what words there (globs, whatever their case) mean to the knob; others are not about it. ``absent``: what it
+    means that the container or object is there and this is not set in it. ``when``: settings at which the place counts.
+    ``any_case``: the name of a variable is compared without regard to case. ``env`` with ``flag``, ``file`` with ``flag``: the
+    variable or the list holds command line options.
+    """
 
     kind: str = ""
     path: str = ""
@@ -203,12 +214,29 @@ class ReadAt:
     annotation: str = ""
     unit: str = ""
     nb: str = ""
+    secret: str = ""
     number: str = ""
+    any_case: bool = False
+    absent: Scalar | None = None
+    values: Mapping[str, Scalar] = dataclasses.field(default_factory=dict)
+    when: When = dataclasses.field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Settings with which a component does not run: ``when`` they hold, all knobs of ``given`` are set by somebody."""
+
+    why: str
+    when: When = dataclasses.field(default_factory=dict)
+    given: Texts = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Knob:
-    """A setting that decides about bits. ``default`` None: unset. ``read``: places in order of precedence."""
+    """A setting that decides about bits. ``default`` None: unset. ``read``: places in order of precedence.
+
+    ``invalid``: what the component does about a value that it cannot read: it refuses to run, or takes the default.
+    """
 
     name: str
     type: Literal["bit", "mask", "value", "integer", "boolean", "choice", "string"]
@@ -217,6 +245,8 @@ class Knob:
     title: str = ""
     note: str = ""
     limits: tuple[Limit, ...] = ()
+    refuses: tuple[Refusal, ...] = ()
+    invalid: Literal["refused", "default"] = "refused"
     read: tuple[ReadAt, ...] = ()
     source: Texts = ()
     origin: Origin = dataclasses.field(default=NOWHERE, compare=False, repr=False)
@@ -252,13 +282,17 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """A set of carriers. Two of one dimension are disjoint unless one is within the other or they may be equal."""
+    """A set of carriers. Two of one dimension are disjoint unless one is within the other or they may be equal.
+
+    ``datapath``: of a bridge only the pipelines of one kind of logical datapath, ``switch`` or ``router``.
+    """
 
     name: str
     dimension: Dimension
     within: Texts = ()
     zone_registers: Texts = ()
     zones: Texts = ()
+    datapath: Literal["switch", "router"] | None = None
     may_equal: Texts = ()
     disjoint_from: Texts = ()
     title: str = ""
@@ -300,10 +334,10 @@ class Accepted:
     """
 
     code: str
-    reason: str
     owners: tuple[str, ...] = ()
     field: str | None = None
     bits: str | None = None
+    reason: str = dataclasses.field(kw_only=True)
     until: date | None = None
     origin: Origin = dataclasses.field(default=NOWHERE, compare=False, repr=False)
 
@@ -340,12 +374,18 @@ class RegistryFile:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """One rules/components/NAME.toml, or the same tables of a component in a registry file."""
+    """One rules/components/NAME.toml, or the same tables of a component in a registry file.
+
+    ``pod_local``: in a Pod without the host's network, the component's marks are that Pod's own. ``release_image``: images (globs)
+    whose tag is the component's release.
+    """
 
     component: str
     recognise: tuple[Recognise, ...] = ()
     interface: tuple[Interface, ...] = ()
     knob: tuple[Knob, ...] = ()
+    pod_local: bool = False
+    release_image: Texts = ()
     note: str = ""
     origin: Origin = dataclasses.field(default=NOWHERE, compare=False, repr=False)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from itertools import combinations
@@ -11,7 +11,7 @@ from typing import Literal, cast
 
 from markreg.bits import format_bits, full, parse_int
 from markreg.model import Finding, Location, Severity
-from markreg.registry import accepted, numbers, positions
+from markreg.registry import accepted, numbers, pins, positions
 from markreg.registry.agreements import Side, agreed, named
 from markreg.registry.effective import Effective, Resolver, layouts
 from markreg.registry.model import Conflict, Registry
@@ -137,14 +137,17 @@ def _in_span(registry: Registry, resolver: Resolver, component: str, text: str) 
 
 
 def check(registry: Registry) -> tuple[Finding, ...]:
-    """MK305 for what this registry must explain and does not, MK308 for accepted entries that hide nothing (any more).
+    """MK305 for what this registry must explain and does not, MK306 for pinned settings that components refuse, MK308 for accepted
+    entries that hide nothing (any more).
 
     A catalogue answers for each component by itself, in every layout; a plan for each node pool, or without one for the
     components that it declares itself.
     """
     found = _grouped(_catalogue(registry) if registry.kind == "catalogue" else _plan(registry))
-    findings = tuple(_finding(registry, group, pool) for group, pool in found)
-    return accepted.apply(findings, registry, judged=(CODE,))
+    findings = [_finding(registry, group, pool) for group, pool in found]
+    for name, pool in registry.node_pools.items():
+        findings += pins.refused(registry, pool, pool_resolver(registry, name))
+    return accepted.apply(findings, registry, judged=(CODE, pins.CODE))
 
 
 def pool_resolver(registry: Registry, name: str) -> Resolver:
@@ -194,7 +197,13 @@ def _grouped(found: Iterable[tuple[Overlap, str]]) -> list[tuple[list[Overlap], 
     return result
 
 
-def _finding(registry: Registry, group: list[Overlap], pool: str) -> Finding:
+def findings(registry: Registry, found: Iterable[Overlap], place: Callable[[Effective], Location]) -> Iterator[Finding]:
+    """MK305 for overlaps on one node; ``place`` says where a row's bits are decided."""
+    for group, pool in _grouped((overlap, "") for overlap in found):
+        yield _finding(registry, group, pool, place)
+
+
+def _finding(registry: Registry, group: list[Overlap], pool: str, place: Callable[[Effective], Location] | None = None) -> Finding:
     first = group[0]
     where = f" on nodes of pool {pool}" if pool else ""
     mask = reduce(or_, (o.mask for o in group))
@@ -216,7 +225,7 @@ def _finding(registry: Registry, group: list[Overlap], pool: str) -> Finding:
         field=field,
         mask=mask,
         owners=(first.a.path, first.b.path) if len(group) == 1 else (first.a.component, first.b.component),
-        locations=tuple(_location(r) for side in (one, other) for r in side[:_PLACES]),
+        locations=tuple(dict.fromkeys((place or _location)(r) for side in (one, other) for r in side[:_PLACES])),
         help=conflict.way_out if conflict and conflict.way_out else _help(first.a, first.b),
         occurrences=len(group),
     )

@@ -74,8 +74,21 @@ def _unique(what: str, entries: Iterable[Any]) -> None:
         seen.add(entry.name)
 
 
-def _check_knobs(knobs: Iterable[Knob]) -> None:
+def _check_knobs(knobs: tuple[Knob, ...]) -> None:
+    named = {k.name: k for k in knobs}
     for knob in knobs:
+        asked = [("read", n, (*place.when,)) for n, place in enumerate(knob.read)]
+        asked += [("refuses", n, (*refusal.when, *refusal.given)) for n, refusal in enumerate(knob.refuses)]
+        for key, number, names in asked:
+            for name in names:
+                if name not in named:
+                    raise flaw(knob.origin, (key, number), f"no knob {name!r}{did_you_mean(name, named)}")
+        for number, place in enumerate(knob.read):
+            for value in (*place.values.values(), *((place.absent,) if place.absent is not None else ())):
+                try:
+                    numbers.knob_value(knob, value)
+                except BitsError as error:
+                    raise flaw(knob.origin, ("read", number), str(error)) from None
         if knob.default is not None:
             try:
                 numbers.knob_value(knob, knob.default)
@@ -173,6 +186,9 @@ def _check_lists(registry: Registry) -> None:
                 if name not in pool.components:
                     message = f"{name!r} is none of the pool's components{did_you_mean(name, pool.components)}"
                     raise flaw(pool.origin, (key, name), message, value=False)
+        for name, release in pool.releases.items():
+            if releases.lenient(release) is None:
+                raise flaw(pool.origin, ("releases", name), f"{release!r} is no release (such as 3.30.2)")
         _check_settings(registry, pool.origin, pool.settings)
 
 

@@ -85,6 +85,8 @@ class ComponentCheck:
         field, mask = self.place(row)
         self._codes(row, field, mask)
         self._when(row.origin, ("when",), row.when)
+        if row.value_from is not None:
+            self._knob(row.origin, ("value_from",), row.value_from)
         for key in ("alternatives", "replaced_by"):
             value = getattr(row, key)
             for name in value if isinstance(value, tuple) else (value,) if value else ():
@@ -98,8 +100,23 @@ class ComponentCheck:
         for name in row.scope:
             if not is_scope(self.registry, name):
                 raise flaw(row.origin, ("scope",), f"no scope {name!r}{did_you_mean(name, self.registry.scopes)}")
+        self._status(row)
+        self._source(row)
+
+    def _status(self, row: Reservation) -> None:
         if row.status == "retired" and row.retired is None:
             raise flaw(row.origin, ("status",), "status 'retired' needs the date: retired = YYYY-MM-DD")
+        for key in ("retired", "free_after"):
+            if getattr(row, key) is not None and row.status != "retired":
+                raise flaw(row.origin, (key,), f"{key} is for status 'retired', and this one is {row.status}", value=False)
+        if row.retired and row.free_after and row.free_after < row.retired:
+            raise flaw(row.origin, ("free_after",), f"free_after {row.free_after} is before retired {row.retired}")
+        if row.replaced_by and row.replaced_by.removeprefix(f"{self.entry.name}/") == row.name:
+            raise flaw(row.origin, ("replaced_by",), f"{row.name!r} cannot replace itself")
+
+    def _source(self, row: Reservation) -> None:
+        if not row.source or not all(text.strip() for text in row.source):
+            raise flaw(row.origin, ("source",), "a reservation needs a source: where it can be looked up that these bits mean this")
 
     def place(self, row: Reservation, seen: tuple[str, ...] = ()) -> tuple[str, int | None]:
         """The field of a row, and its bits where the row or what it is within says them."""
@@ -148,6 +165,7 @@ class ComponentCheck:
         inside = full(self._width(row.origin, field)) if mask is None else mask
         for code in row.values:
             self._code(row, ("values", code), code, inside)
+            self._code_in_parent(row, code, inside)
         if row.value_range is None:
             return
         try:
@@ -160,6 +178,16 @@ class ComponentCheck:
             _, parent = self._parent(row)
             if parent.value_range and not numbers.ranges_within(ranges, numbers.parse_ranges(parent.value_range)):
                 raise flaw(row.origin, ("value_range",), f"{row.value_range} is not inside {row.within}, {parent.value_range}")
+
+    def _code_in_parent(self, row: Reservation, code: str, inside: int) -> None:
+        if row.within is None:
+            return
+        _, parent = self._parent(row)
+        number = numbers.extract(parse_int(code), inside)
+        if parent.value_range and not numbers.ranges_within(((number, number),), numbers.parse_ranges(parent.value_range)):
+            raise flaw(
+                row.origin, ("values", code), f"{code} is number {number}, not inside {row.within}, {parent.value_range}", value=False
+            )
 
     def _code(self, row: Reservation, keys: tuple[str | int, ...], text: str, mask: int) -> None:
         try:
