@@ -1,0 +1,234 @@
+"""YAML and JSON as PyYAML's nodes, which know their places: safely, in bounded time and memory, whatever the text is.
+
+Nodes are composed and never constructed: a tag builds no object, and an alias is the anchored node itself, so that a billion laughs
+are a dozen nodes. Walks visit each node once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from markreg.source import Source
+
+if TYPE_CHECKING:
+    from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+LARGEST = 16 << 20
+DEEPEST = 200
+# More openings, a deeper indentation or more dashes in a row than this, and the events are counted before anything is composed:
+# the composer of libyaml's binding is recursive in C.
+_FEW = DEEPEST - 1
+_INDENTED = re.compile(rb"^[ \t]{%d}" % _FEW, re.MULTILINE)
+_DASHES = re.compile(rb"^[ ]*(?:[-?:][ \t]+){20}", re.MULTILINE)
+_OBJECTS = b"python/"
+_STANDS_FOR = "\ue000"
+_ACTION = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|<%.*?%>", re.DOTALL)
+_ALONE = re.compile(r"^[ \t]*(?:(?:\{\{.*?\}\}|\{%.*?%\})[ \t]*)+$", re.MULTILINE)
+_TEMPLATE = re.compile(r"\{\{|\{%|<%")
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """Why a text is no YAML: what it says of itself, at which line (from 1). ``template``: it is one, before it is rendered."""
+
+    message: str
+    line: int = 0
+    template: bool = False
+
+
+def compose(source: Source) -> tuple[list[Node], Broken | None]:
+    """The documents of a stream up to where it breaks, and what breaks it."""
+    data = source.data
+    if len(data) > LARGEST:
+        return [], Broken(f"is larger than {LARGEST >> 20} MB ({len(data) >> 20} MB): nobody's manifest")
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return [], Broken("is not UTF-8 here", data.count(b"\n", 0, error.start) + 1)
+    template = bool(_TEMPLATE.search(text))
+    roots, broken = _composed(_without_actions(text).encode() if template else data)
+    if broken and template:
+        return roots, Broken("is a template that is no YAML before it is rendered", broken.line, template=True)
+    return roots, broken
+
+
+def compose_text(text: str) -> Node | None:
+    """The first document of an embedded text; None if it is no YAML with keys."""
+    data = text.encode("utf-8", "replace")
+    if len(data) > LARGEST:
+        return None
+    roots, _ = _composed(_without_actions(text).encode("utf-8", "replace") if _TEMPLATE.search(text) else data)
+    return roots[0] if roots and shape(roots[0]) != "scalar" else None
+
+
+def is_open(value: str) -> bool:
+    """Whether a value is left to somebody else: a template, or a variable that the shell or an operator fills in."""
+    return _STANDS_FOR in value or "{{" in value or "${" in value or "$(" in value or value.startswith("$")
+
+
+def _without_actions(text: str) -> str:
+    """A template with its actions blanked: a line of them is none, others are values that nobody knows. Columns stay."""
+
+    def blanked(match: re.Match[str]) -> str:
+        return re.sub(r"[^\n]", " ", match[0])
+
+    def filled(match: re.Match[str]) -> str:
+        return re.sub(r"[^\n]", _STANDS_FOR, match[0]).replace("\n", " ") if "\n" not in match[0] else blanked(match)
+
+    return _ACTION.sub(filled, _ALONE.sub(blanked, text))
+
+
+def _composed(data: bytes) -> tuple[list[Node], Broken | None]:
+    import yaml
+
+    loader_class = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    if _OBJECTS in data and (broken := _builds_objects(data)):
+        return [], broken
+    if _may_be_deep(data) and (broken := _too_deep(data, loader_class)):
+        return [], broken
+    roots: list[Node] = []
+    loader = loader_class(data)
+    try:
+        while loader.check_node():
+            node = loader.get_node()
+            if node is not None:
+                roots.append(node)
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        return roots, _broken(error)
+    finally:
+        loader.dispose()
+    return roots, None
+
+
+def _broken(error: Exception) -> Broken:
+    why = getattr(error, "problem", None) or getattr(error, "reason", None) or "too deep"
+    return Broken(f"is no YAML: {why}", line_of(getattr(error, "problem_mark", None)))
+
+
+def line_of(mark: Any) -> int:  # noqa: ANN401 (a mark of libyaml's binding, which has no common class)
+    """The line of a mark, from 1; 0 without one."""
+    return int(mark.line) + 1 if mark else 0
+
+
+def _builds_objects(data: bytes) -> Broken | None:
+    import yaml
+
+    try:
+        for event in yaml.parse(data, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+            tag = getattr(event, "tag", None)
+            if tag and _OBJECTS.decode() in tag:
+                return Broken(f"has a tag that builds objects: {tag[:60]}", line_of(event.start_mark))
+    except yaml.YAMLError as error:
+        return _broken(error)
+    return None
+
+
+def _may_be_deep(data: bytes) -> bool:
+    return data.count(b"[") + data.count(b"{") > _FEW or bool(_INDENTED.search(data)) or bool(_DASHES.search(data))
+
+
+def _too_deep(data: bytes, loader: type) -> Broken | None:
+    import yaml
+
+    depth = 0
+    try:
+        for event in yaml.parse(data, Loader=loader):
+            name = type(event).__name__
+            if name in ("MappingStartEvent", "SequenceStartEvent"):
+                depth += 1
+                if depth > DEEPEST:
+                    return Broken(f"is nested deeper than {DEEPEST}", line_of(event.start_mark))
+            elif name in ("MappingEndEvent", "SequenceEndEvent"):
+                depth -= 1
+    except yaml.YAMLError as error:
+        return _broken(error)
+    return None
+
+
+def shape(node: Node) -> str:
+    """``scalar``, ``sequence`` or ``mapping``."""
+    return str(node.id)  # type: ignore[attr-defined]
+
+
+def entries(node: Node | None, depth: int = 0) -> Iterator[tuple[str, ScalarNode, Node]]:
+    """The keys and values of a mapping, with what merge keys (``<<``) bring; nothing for any other node."""
+    if node is None or shape(node) != "mapping" or depth > 5:
+        return
+    merged: list[Node] = []
+    for key, value in node.value:
+        if shape(key) != "scalar":
+            continue
+        if key.value == "<<":
+            merged += value.value if shape(value) == "sequence" else [value]
+        else:
+            yield key.value, key, value
+    for other in merged:
+        if other is not node:
+            yield from entries(other, depth + 1)
+
+
+def child(node: Node | None, key: str) -> Node | None:
+    """The value of a key; the last wins where it is there twice, as in Go's decoder."""
+    found = None
+    for name, _, value in entries(node):
+        if name == key:
+            found = value
+    return found
+
+
+def items(node: Node | None) -> list[Node]:
+    """The entries of a sequence; none of any other node."""
+    return list(node.value) if node is not None and shape(node) == "sequence" else []
+
+
+def text(node: Node | None) -> str:
+    """A scalar's text; empty for any other node."""
+    return str(node.value) if node is not None and shape(node) == "scalar" else ""
+
+
+def is_null(node: Node | None) -> bool:
+    """Whether a scalar says nothing: ``null``, ``~`` or nothing at all."""
+    return node is not None and shape(node) == "scalar" and node.tag == "tag:yaml.org,2002:null"
+
+
+def at(node: Node | None, path: str) -> Iterator[Node]:
+    """The nodes at ``a.b[].c``: ``[]`` is every entry of a list, ``*`` every key of a mapping, ``[n]`` one entry.
+
+    A key of a list is that key of all its entries.
+    """
+    found = [node] if node is not None else []
+    for step in re.findall(r"\[\d*\]|[^.\[\]]+", path):
+        following: list[Node] = []
+        for here in found[:1000]:
+            if step == "[]":
+                following += items(here)
+            elif step[0] == "[":
+                following += items(here)[int(step[1:-1]) :][:1]
+            elif step == "*":
+                following += [value for _, _, value in entries(here)]
+            elif shape(here) == "sequence":
+                following += [value for item in items(here) if (value := child(item, step)) is not None]
+            elif (value := child(here, step)) is not None:
+                following.append(value)
+        found = following
+    yield from found
+
+
+def scalars(node: Node | None) -> Iterator[ScalarNode]:
+    """Every scalar value below a node, each once."""
+    seen: set[int] = set()
+    stack = [node] if node is not None else []
+    while stack:
+        here = stack.pop()
+        if id(here) in seen:
+            continue
+        seen.add(id(here))
+        if shape(here) == "scalar":
+            yield cast("ScalarNode", here)
+        elif shape(here) == "sequence":
+            stack += reversed(cast("SequenceNode", here).value)
+        else:
+            stack += [value for _, value in reversed(cast("MappingNode", here).value)]
