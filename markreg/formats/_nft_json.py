@@ -18,6 +18,7 @@ _SPACE = re.compile(r"[\s,]*")
 _MENTION = re.compile(r'"(?:mark|label|queue|xt)"|"@(?:ll|nh|th)')
 _EXPR = re.compile(r'"expr"\s*:\s*\[')
 _COMMANDS = {"add", "create", "insert", "replace"}
+_ENDS = {"accept", "drop", "return", "reject", "masquerade", "snat", "dnat", "redirect", "queue", "vmap"}
 _DECODER = json.JSONDecoder()
 # What an expression of the wrong shape raises.
 _UNKNOWN = (RenderError, RecursionError, AttributeError, TypeError, LookupError, ValueError)
@@ -160,7 +161,10 @@ class _Reader:
             self.ruleset.opaque.append((self.line, "a rule that nft could not print", f"{table.family} {table.name}"))
             return
         ways = [(self.line, verb, target) for e in expressions if isinstance(e, dict) for verb, target in _ways(e)]
+        if any(isinstance(e, dict) and _ENDS & e.keys() for e in expressions):
+            table.ends.setdefault(chain, []).append(self.line)
         if inserted:
+            table.inserted.add(self.line)
             table.ways[chain] = ways + table.ways.get(chain, [])
         elif ways:
             table.ways.setdefault(chain, []).extend(ways)

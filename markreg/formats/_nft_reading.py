@@ -62,6 +62,8 @@ class _Builder:
             chains = {name: replace(chain, hooks=()) if chain.hooks else chain for name, chain in chains.items()}
         steps, gotos = rules.steps()
         table = Table(rules.family, "nft" if compat else "native", rules.name, self.path, self.scope.netns, chains, steps, gotos)
+        table.ends.update(rules.ends)
+        table.inserted.update(rules.inserted)
         if chains or rules.marks:
             self.tables.append(table)
         groups: dict[_Key, _Group] = {}

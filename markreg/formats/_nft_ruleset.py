@@ -34,7 +34,8 @@ class Statement:
 
 @dataclass(slots=True)
 class Rules:
-    """A table. ``ways``: for each chain (line, verb, target) of its jumps, where ``@name`` stands for those of a verdict map."""
+    """A table. ``ways``: for each chain (line, verb, target) of its jumps, where ``@name`` stands for those of a verdict map; ``ends`` and
+    ``inserted`` as in model.Table."""
 
     family: str
     name: str
@@ -43,6 +44,8 @@ class Rules:
     statements: int = 0
     chains: dict[str, Chain] = field(default_factory=dict)
     ways: dict[str, list[tuple[int, str, str]]] = field(default_factory=dict)
+    ends: dict[str, list[int]] = field(default_factory=dict)
+    inserted: set[int] = field(default_factory=set)
     marks: list[Statement] = field(default_factory=list)
     sets: dict[str, NamedSet] = field(default_factory=dict)
 
@@ -51,15 +54,16 @@ class Rules:
         known = self.chains.setdefault(chain, _USER)
         number = priority(level, self.family) if kind else None
         if kind:
-            self.chains[chain] = Chain(chain, policy or known.policy or "accept", hook(at, number or 0))
+            self.chains[chain] = Chain(chain, policy or known.policy or "accept", hook(at, number or 0), kind)
         elif policy and known.hooks:
             self.chains[chain] = replace(known, policy=policy)
         return not kind or number is not None
 
     def flush(self, chain: str | None = None) -> None:
         """Drops the rules of a chain, or of all."""
-        for name in [chain] if chain is not None else list(self.ways):
+        for name in [chain] if chain is not None else [*self.ways, *self.ends]:
             self.ways.pop(name, None)
+            self.ends.pop(name, None)
         self.marks = [s for s in self.marks if chain is not None and s.chain != chain]
 
     def steps(self) -> tuple[dict[str, tuple[list[int], list[str]]], set[int]]:

@@ -56,6 +56,8 @@ _LINES = re.compile(r"\n[ \t\r]*[^\s}]")
 _STEP = re.compile(r"(jump|goto)\s+([^\s{},;]+)|vmap\s+(@[^\s{},;]+)")
 _MENTION = re.compile(r"(?<![\w.@$-])(?:mark|label|queue|xt_\w+|xt\s+(?:target|match|watcher))(?![\w.-])")
 _WORDS = ("mark", "label", "queue", "xt ", "xt_")
+# What may end a chain; in a verdict map it stands behind a colon.
+_VERDICT = re.compile(r"(?<![\w.@$-])(?:accept|drop|return|reject|masquerade|snat|dnat|redirect|queue|vmap)(?![\w.-])")
 _TYPE = re.compile(r"(?<![\w.-])type(?:of)?\s+([^\n;}]*)")
 _CHANGING = re.compile(r"(?<![\w.-])flags[^\n;]*(?:dynamic|timeout)")
 _ELEMENTS = re.compile(r"(?<![\w.-])elements\s*=\s*")
@@ -223,9 +225,12 @@ class Scanner:
             table.statements -= len(_SETTING.findall("\n" + body))
         if "define" in body:
             self._definitions(body, start)
-        found = sorted({*_positions(body, "jump"), *_positions(body, "goto"), *_positions(body, "vmap"), *_mentions(body)})
+        ends = dict.fromkeys(m.start() for m in _VERDICT.finditer(body))
+        found = sorted({*_positions(body, "jump"), *_positions(body, "goto"), *_positions(body, "vmap"), *_mentions(body), *ends})
         done = -1
         for at in found:
+            if at in ends:
+                table.ends.setdefault(name, []).append(self._line(start + at))
             if match := _STEP.match(body, at):
                 target = match[3] or substituted(self._decoded(match[2]), self.values)
                 ways.append((self._line(start + at), match[1] or "", self._decoded(target) if match[3] else target))
@@ -235,6 +240,7 @@ class Scanner:
                 done = len(body) if done < 0 else done
                 marks += self._statement(name, body, start, first, done, at, table)
         if inserted:
+            table.inserted.add(self._line(start))
             table.ways[name] = ways + table.ways.get(name, [])
             table.marks[:0] = marks
         elif ways:

@@ -25,6 +25,8 @@ _USUAL = re.compile(r"(?:ipv[46] +\d+ +)?[a-z]+ +\d+ (?:\d+ (?:[A-Z_]+ )?)?src=\
 _MARK = re.compile(r"mark(?:(?<![\w-]mark)=(\S*)|>([^<]*)<)")
 _ZONE = re.compile(r"zone(?:-orig|-reply)?(?:=(\d+)|>(\d+)<)")
 _LABELS = re.compile(r"(?<![\w-])labels=(\S+)|<label>([^<]+)</label>")
+# A label as one number, bit 0 last, as Open vSwitch writes it.
+_HEXADECIMAL = re.compile(r"0x[0-9a-fA-F]{1,32}")
 _OPEN = re.compile(r"(?<![\w-])mark=\d*$")
 
 
@@ -68,7 +70,9 @@ def read(source: Source, name: str, scope: Scope) -> Reading:
                 counts.setdefault((CT_MARK.name, value, zone), [0, number])[0] += 1
         if "label" in line and (labels := [a or b for a, b in _LABELS.findall(line)]):
             bits = [_number(word) for text in labels for word in text.split(",")]
-            if all(bit is not None and bit < CT_LABEL.width for bit in bits):
+            if len(labels) == 1 and _HEXADECIMAL.fullmatch(labels[0]):
+                counts.setdefault((CT_LABEL.name, int(labels[0], 16), zone), [0, number])[0] += 1
+            elif all(bit is not None and bit < CT_LABEL.width for bit in bits):
                 value = sum(1 << bit for bit in {b for b in bits if b is not None})
                 counts.setdefault((CT_LABEL.name, value, zone), [0, number])[0] += 1
             else:

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field, replace
 from markreg.bits import full
 from markreg.chains import hooks_of
 from markreg.formats._iptables_clauses import Clause, ClauseError, Parsed, parse
+from markreg.formats._iptables_flow import GOES_ON
+from markreg.formats._iptables_flow import flow as flow
 from markreg.formats._iptables_frames import PROGRAMS, Section, sections
 from markreg.formats._iptables_text import blank, comment_of, statement_of, target_of
 from markreg.model import Chain, Hook, MarkSet, Opaque, Place, Problem, Reading, Scope, Table, Use
@@ -154,7 +156,8 @@ class _Reader:
             _drop_unknown(table)
         priorities = (_BRIDGE_PRIORITIES if section.family == "bridge" else _PRIORITIES).get(section.table, {})
         for name in priorities.keys() & table.chains.keys():
-            table.chains[name] = Chain(name, table.chains[name].policy, (Hook(name.lower(), priorities[name]),))
+            kind = "nat" if section.table == "nat" else "route" if (section.table, name) == ("mangle", "OUTPUT") else "filter"
+            table.chains[name] = Chain(name, table.chains[name].policy, (Hook(name.lower(), priorities[name]),), kind)
         if table.chains:
             self.tables.append(table)
         self._uses(section, table, groups)
@@ -200,6 +203,8 @@ class _Reader:
                 targets.append(target)
             else:
                 self.targets.add(target)
+                if target and target not in GOES_ON:
+                    table.ends.setdefault(chain, []).append(number)
         if " -g" in text or " --goto" in text:
             for number, entry in _lines_at(text, line, (m.start() for m in _GOTO.finditer(text))):
                 rule = _LINE.match(entry)
@@ -225,6 +230,8 @@ class _Reader:
                 self.statements += 1
                 option, target = target_of(rest)
                 self.targets.add(target)
+                if verb in ("-I", "--insert"):
+                    table.inserted.add(number)
                 if target and verb in ("-I", "--insert"):
                     inserted.setdefault(chain, []).append((number, target))
                 elif target:
@@ -351,8 +358,11 @@ def _lines_at(text: str, line: int, positions: Iterable[int]) -> Iterator[tuple[
 
 def _drop_unknown(table: Table) -> None:
     """Takes out the steps that lead to no chain: targets, seen before all chains were known."""
-    for lines, targets in table.steps.values():
+    for chain, (lines, targets) in table.steps.items():
         if not table.chains.keys() >= set(targets):
+            ends = {n for n, t in zip(lines, targets, strict=True) if t not in table.chains and t not in GOES_ON}
+            if ends:
+                table.ends[chain] = sorted({*table.ends.get(chain, ()), *ends})
             known = [(n, t) for n, t in zip(lines, targets, strict=True) if t in table.chains]
             lines[:], targets[:] = [n for n, _ in known], [t for _, t in known]
     for chain in [c for c, (lines, _) in table.steps.items() if not lines]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from markreg.formats._nft_flow import flow as flow
 from markreg.formats._nft_json import ruleset_of
 from markreg.formats._nft_reading import reading
 from markreg.formats._nft_text import Scanner

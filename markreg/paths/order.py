@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from markreg.chains import closure
 from markreg.model import FIELDS, Hook, Table, Use
+from markreg.paths.openflow import Zones, concerned
 
 # Where hooks and lookups come in each life. mangle OUTPUT looks the route up again (ip_route_me_harder): _REROUTE.
 _LIVES: dict[str, dict[str, int]] = {
@@ -82,14 +83,17 @@ def alive(use: Use) -> bool:
 
 
 class Order:
-    """The order of places on one node. ``tables`` are all its tables."""
+    """The order of places on one node. ``tables`` are all its tables, ``zones`` the conntrack zones of its bridges."""
 
-    def __init__(self, tables: tuple[Table, ...]) -> None:
+    def __init__(self, tables: tuple[Table, ...], zones: Zones | None = None) -> None:
+        self._zones = zones or Zones()
         self._tables = {(t.path, t.netns, t.family, t.backend, t.name): t for t in tables}
         self._precedes: dict[tuple[object, ...], bool] = {}
 
     def meeting(self, first: Use, second: Use) -> Meeting | None:
         """How a packet that has met ``first`` can meet ``second`` afterwards; None if it cannot."""
+        if concerned(first, second):
+            return Meeting("bridge", "", "") if self._zones.meet(first, second) else None
         way = next(self.ways(first, second), None)
         return Meeting(way[0].life, way[0].hook, way[1].hook) if way else None
 
@@ -107,6 +111,8 @@ class Order:
 
     def connected(self, first: Use, second: Use) -> bool:
         """Whether what one use leaves on a connection can be met by another, at this or any later packet."""
+        if concerned(first, second):
+            return self._zones.meet(first, second)
         same_zone = None in (first.scope.zone, second.scope.zone) or first.scope.zone == second.scope.zone
         return (
             first.scope.netns == second.scope.netns
@@ -115,6 +121,10 @@ class Order:
             and alive(first)
             and alive(second)
         )
+
+    def separate(self, first: Use, second: Use) -> bool:
+        """Whether two statements about a connection are in different conntrack zones."""
+        return self._zones.separate(first, second)
 
     def before(self, first: Use, second: Use, hook: str) -> bool:
         """Order inside one hook and priority: the kernel's registration order is not visible, that of rules in a chain is."""

@@ -1,0 +1,52 @@
+"""What one rule of a chain does to a packet's way: on which conditions, and where the packet goes from there.
+
+Every notation reads its own lines into this; the path analysis knows nothing of notations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+# What a packet is asked that the path analysis follows; all other conditions may hold.
+ASKED = ("iif", "oif", "proto", "state", "family")
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """A condition on the packet. ``kind`` is one of ASKED; it holds if one of ``values`` fits, or none if ``negated``.
+
+    Devices may end in ``*`` for any ending; states are ``new``, ``established``, ``related`` or another word.
+    """
+
+    kind: str
+    values: tuple[str, ...]
+    negated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Where a rule sends a packet: ``jump`` or ``goto`` to ``target``, ``return``, ``accept`` (this base chain ends), ``nat`` (all
+    chains of type nat at this hook end) or ``drop``."""
+
+    verb: str
+    target: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """One rule. ``others``: conditions that are not followed, as the rule writes them; empty where there are none.
+
+    ``outcomes``: one of them is what happens when the rule holds; none: the next rule. ``stays``: the packet may go on to the next
+    rule all the same.
+    """
+
+    guards: tuple[Guard, ...] = ()
+    others: str = ""
+    outcomes: tuple[Outcome, ...] = ()
+    stays: bool = False
+
+
+def unknown(targets: Sequence[Outcome]) -> Flow:
+    """A rule of which only the outcomes are known."""
+    return Flow((), "a condition", tuple(targets), True)

@@ -1,0 +1,37 @@
+"""Shell scripts, units and templates as text: the commands in them that concern marks, and for units what the process is."""
+
+from __future__ import annotations
+
+import re
+
+from markreg.manifests import documents, plain
+from markreg.manifests.commands import of_text
+from markreg.model import Reading, Scope
+from markreg.source import Source
+
+NAMES = ("script",)
+
+_SHELL = re.compile(r"#![ \t]*/\S*?(?:/env[ \t]+(?:-S[ \t]+)?)?(?:ba|da|k|z|a)?sh\b")
+
+
+def detect(source: Source) -> str | None:
+    """By the interpreter that the first line names."""
+    return NAMES[0] if _SHELL.match(source.head(256)) else None
+
+
+def read(source: Source, name: str, scope: Scope) -> Reading:
+    """Its commands, by the grammars of what they are for."""
+    said = of_text(source, scope)
+    found = documents.read(source).documents if plain.looks_like(source.head(4096)) else []
+    return Reading(
+        source.path,
+        name,
+        scope,
+        uses=said.uses,
+        tables=said.tables,
+        rules=said.rules,
+        opaque=said.opaque,
+        statements=said.statements + len(found),
+        mark_statements=said.mark_statements,
+        documents=tuple(found),
+    )

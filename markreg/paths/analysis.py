@@ -1,0 +1,305 @@
+"""From a node to its collisions: tier 1 says who may meet whom, tier 2 whether and how (docs/architecture.md, "From uses to findings")."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from markreg.bits import bit_numbers
+from markreg.model import FIELDS, Node, Owned, Use
+from markreg.paths.collision import Collision, Proof
+from markreg.paths.effects import Question
+from markreg.paths.graph import Graph, Reader, graph
+from markreg.paths.lives import Life, Stop, lives
+from markreg.paths.openflow import Zones, concerned
+from markreg.paths.pairs import pairs
+from markreg.paths.reaching import Definition, Facts, Reaching
+from markreg.paths.uses import clears, matches, means, sets, uncertain, whole
+from markreg.paths.walk import Hit, Relevance, Shape, Walk
+from markreg.paths.witness import steps
+from markreg.source import Source
+
+# All walks of a node together may see so many states.
+_MOST_STATES = 600_000
+_FAMILIES = ("ip", "ip6", "arp")
+@dataclass(slots=True)
+class Region:
+    """One network namespace, for one family of packets or several that meet the same."""
+
+    netns: str
+    family: str
+    uses: list[Owned]
+    graph: Graph
+    lives: tuple[Life, ...]
+    facts: Facts
+    shape: Shape
+
+
+class Paths:
+    """The analysis of a node, made when it is first asked for."""
+
+    def __init__(self, node: Node, sources: Mapping[str, Source], readers: Mapping[str, Reader]) -> None:
+        self._node, self._sources, self._readers = node, sources, readers
+        self._zones = Zones(node.pipelines, node.zones)
+        self._regions: list[Region] | None = None
+        self._collisions: list[Collision] | None = None
+        self.gave_up: list[tuple[str, int]] = []
+        self.capped: list[tuple[str, str]] = []
+
+    @property
+    def regions(self) -> list[Region]:
+        """Every namespace and family in which more than one owner has to do with marks."""
+        if self._regions is None:
+            self._regions = list(self._found())
+        return self._regions
+
+    def _found(self) -> Iterator[Region]:
+        spaces: dict[str, list[Owned]] = {}
+        for owned in self._node.uses:
+            if owned.use.field in FIELDS and FIELDS[owned.use.field].carrier != "pipeline" and not concerned(owned.use, owned.use):
+                spaces.setdefault(owned.use.scope.netns, []).append(owned)
+        for netns, uses in spaces.items():
+            if len({o.owner for o in uses}) < 2 and not any(_codes(o) for o in uses):
+                continue
+            tables = [t for t in self._node.tables if t.netns == netns]
+            made = graph(tables, uses, self._sources, self._readers)
+            self.gave_up += made.gave_up
+            stops = [o for o in uses if o.use.place.kind != "netfilter" or not o.use.place.chain]
+            shape = Shape(made.blocks)
+            known: set[tuple[object, ...]] = set()
+            for family in _FAMILIES:
+                ways = lives(family, made.bases, stops)
+                met = tuple((life.name, tuple(tuple(map(_identity, g)) for s in life.stages for g in s.groups)) for life in ways)
+                if not ways or met in known:
+                    continue
+                known.add(met)
+                facts = Reaching(family, ways, made.blocks, uses).run()
+                yield Region(netns, family, uses, made, ways, facts, shape)
+
+    def separate(self, first: Use, second: Use) -> bool:
+        """Whether two statements about a connection are in different conntrack zones."""
+        return self._zones.separate(first, second)
+
+    def meets(self, first: Owned, second: Owned) -> bool:
+        """Whether what one write sets may still be there when another use meets its field."""
+        if concerned(first.use, second.use):
+            return self._zones.meet(first.use, second.use)
+        for region in self.regions:
+            for bit in bit_numbers(sets(first.use)):
+                if any(d.origin.id == first.id for d in region.facts.named(region.facts.ones(second, first.use.field, bit))):
+                    return True
+        return False
+
+    @property
+    def collisions(self) -> list[Collision]:
+        """All of them, those of one code, pair, field and carrier as one."""
+        if self._collisions is None:
+            merged: dict[tuple[str, str, str, str, str], Collision] = {}
+            left = _MOST_STATES
+            for region in self.regions:
+                for asked in _questions(region):
+                    answers, states = _answered(region, asked, left)
+                    left = max(left - states, 2_000)
+                    for answer in answers:
+                        if answer.proof == "not followed":
+                            self.capped.append((answer.writer, answer.reader))
+                        _merge(merged, answer)
+            for answer in pairs(_representatives(self._node.uses), self.meets):
+                _merge(merged, answer)
+            self._collisions = list(merged.values())
+        return self._collisions
+
+
+def _representatives(uses: Iterable[Owned]) -> list[Owned]:
+    """One use for all that are alike, so that a hundred flows of a pod each count as one."""
+    chosen: dict[tuple[object, ...], Owned] = {}
+    for owned in uses:
+        use, place = owned.use, owned.use.place
+        key = (owned.owner, use.field, use.access, use.effect, use.predicate, use.possible, use.scope, place.kind, place.table, place.bridge)
+        chosen.setdefault((*key, place.backend, place.priority, place.hooks, place.datapath, use.statement), owned)
+    return list(chosen.values())
+
+
+def _identity(entry: object) -> str:
+    return entry.owned.id if isinstance(entry, Stop) else str(id(entry))
+
+
+def _codes(owned: Owned) -> bool:
+    """Whether a use tests a value of several bits, which its own owner may spoil (MK206)."""
+    predicate = owned.use.predicate
+    return predicate is not None and predicate.mask.bit_count() > 1 and bool(predicate.exact())
+
+
+_RANK: dict[Proof, int] = {"shown": 0, "shielded": 1, "not followed": 2, "presumed": 3}
+
+
+def _merge(merged: dict[tuple[str, str, str, str, str], Collision], new: Collision) -> None:
+    key = (new.code, new.writer, new.reader, new.carrier, new.name)
+    old = merged.setdefault(key, new)
+    if old is new:
+        return
+    if _RANK[new.proof] < _RANK[old.proof]:
+        merged[key], new, old = new, old, new
+    elif _RANK[new.proof] > _RANK[old.proof]:
+        return
+    if _RANK[new.proof] == _RANK[old.proof]:
+        old.mask |= new.mask
+        old.pairs += new.pairs
+        for mine, theirs in ((old.readers, new.readers), (old.writers, new.writers), (old.victims, new.victims), (old.carriers, new.carriers)):
+            for key_, owned in theirs.items():
+                mine.setdefault(key_, owned)
+
+
+@dataclass(slots=True)
+class _Asked:
+    """A question with what tier 1 found for it: the reads and writes of the reader that the writer's definitions reach."""
+
+    reader: str
+    writer: str
+    carrier: str
+    reads: dict[str, Owned] = field(default_factory=dict)
+    bits: dict[str, int] = field(default_factory=dict)
+
+
+def _questions(region: Region) -> list[_Asked]:
+    """Every pair, or pair and carrier, that tier 1 does not rule out, in the order of the uses."""
+    found: dict[tuple[str, str, str], _Asked] = {}
+    facts = region.facts
+    setting: dict[tuple[str, str], int] = {}
+    for owned in region.uses:
+        if owned.use.effect is not None:
+            key = (owned.owner, owned.use.field)
+            setting[key] = setting.get(key, 0) | sets(owned.use) | (owned.use.effect.copied() & owned.use.mask)
+
+    def ask(owned: Owned, definition: Definition, bit: int) -> None:
+        via = definition.via.owner if definition.via else ""
+        carrier = "" if via in ("", owned.owner, definition.origin.owner) else via
+        if definition.origin.owner == owned.owner:
+            carrier = via if via != owned.owner else ""
+            if not carrier:
+                return
+        asked = found.setdefault((owned.owner, definition.origin.owner, carrier), _Asked(owned.owner, definition.origin.owner, carrier))
+        asked.reads.setdefault(owned.id, owned)
+        asked.bits[owned.use.field] = asked.bits.get(owned.use.field, 0) | 1 << bit
+
+    for owned in region.uses:
+        use = owned.use
+        write = use.effect is not None
+        if write and (uncertain(use) or use.basis == "registry"):
+            continue
+        if not write and not matches(owned) and (use.predicate is not None or whole(use)):
+            continue
+        for bit in bit_numbers(use.mask):
+            for definition in facts.named(facts.ones(owned, use.field, bit)):
+                if not write or (definition.origin.owner != owned.owner and (means(use) | clears(use)) >> bit & 1):
+                    ask(owned, definition, bit)
+            lost = not write and setting.get((owned.owner, use.field), 0) >> bit & 1
+            for definition in facts.named(facts.zeros(owned, use.field, bit)):
+                meant = write and means(use) >> bit & 1 and not whole(definition.origin.use) and definition.origin.owner != owned.owner
+                if lost or meant:
+                    last = definition.via if definition.via and definition.via.owner != owned.owner else definition.origin
+                    if last.owner != owned.owner:
+                        ask(owned, Definition(last, None), bit)
+    return list(found.values())
+
+
+def _tracked(region: Region, asked: _Asked) -> dict[str, int]:
+    """The bits to follow: all that the two (and the carrier) read and write, and where copies bring them from."""
+    parties = {asked.reader, asked.writer, asked.carrier}
+    bits: dict[str, int] = {}
+    copies: list[tuple[str, str, int, int]] = []
+    for owned in region.uses:
+        use = owned.use
+        if owned.owner in parties:
+            bits[use.field] = bits.get(use.field, 0) | use.mask
+        if use.effect is not None:
+            copies += [(use.field, s.symbol, s.shift, mask) for s, mask in use.effect.copies if (s.symbol, s.shift) != (use.field, 0)]
+    while True:
+        before = dict(bits)
+        for target, source, shift, mask in copies:
+            if wanted := bits.get(target, 0) & mask:
+                bits[source] = bits.get(source, 0) | (wanted >> shift if shift >= 0 else wanted << -shift)
+        if bits == before:
+            return bits
+
+
+def _answered(region: Region, asked: _Asked, most: int) -> tuple[list[Collision], int]:
+    """What the walk says: as things are; else with marks of others wished away; else with what is only presumed."""
+    bits = _tracked(region, asked)
+    order = [name for name in ("skb_mark", "ct_mark", "ct_label") if name in bits] + sorted(bits.keys() - FIELDS.keys())
+    tracked = tuple((name, bits[name]) for name in order)
+    meant: dict[str, int] = {}
+    for owned in region.uses:
+        if owned.owner == asked.writer and owned.use.effect is not None and not whole(owned.use):
+            meant[owned.use.field] = meant.get(owned.use.field, 0) | means(owned.use)
+    relevant = Relevance(region.shape, bits, meant)
+    guessed = any(o.use.basis == "registry" for o in region.uses if o.owner in (asked.reader, asked.writer, asked.carrier))
+    found: dict[tuple[str, str], Collision] = {}
+    states, capped = 0, False
+    wanted = asked.reads.keys()
+    for presumed in (False, True) if guessed else (False,):
+        for freeing in (False, True):
+            question = Question(asked.reader, asked.writer, asked.carrier, tracked, presumed)
+            walk = Walk(question, region.family, region.lives, relevant, freeing, min(most, 30_000))
+            answer = walk.run()
+            states += walk.seen
+            capped |= answer.capped
+            for key, hit in answer.hits.items():
+                if key[1] in wanted and not any(k[1] == key[1] and _stronger(k[0], key[0]) for k in found):
+                    proof: Proof = "presumed" if presumed else "shielded" if hit.freed == 2 else "shown"
+                    found.setdefault(key, _collision(region, asked, hit, proof))
+            if capped or any(c.proof == "shown" and c.code != "MK103" for c in found.values()):
+                break
+        if capped or found:
+            break
+    if capped and not any(c.code != "MK103" for c in found.values()):
+        return [_unfollowed(region, asked)], states
+    return list(found.values()), states
+
+
+def _stronger(a: str, b: str) -> bool:
+    """Whether a code says what the other would say of the same read."""
+    return a == b or (a == "MK102" and b in ("MK101", "MK104"))
+
+
+def _collision(region: Region, asked: _Asked, hit: Hit, proof: Proof) -> Collision:
+    found = Collision(hit.code, asked.writer, asked.reader, asked.carrier, hit.reader.use.field, hit.mask, proof)
+    found.readers[hit.reader.id] = hit.reader
+    found.steps = steps(hit, asked.writer, asked.reader)
+    for step in found.steps:
+        if step.owned is None or step.kind == "read":
+            continue
+        role = {"write": found.writers, "victim": found.victims}.get(step.kind, found.carriers)
+        role.setdefault(step.owned.id, step.owned)
+    ones = hit.code != "MK102"
+    for bit in bit_numbers(hit.mask):
+        met = (region.facts.ones if ones else region.facts.zeros)(hit.reader, hit.reader.use.field, bit)
+        for definition in region.facts.named(met):
+            last = definition.origin if definition.origin.owner == asked.writer else definition.via
+            if last is not None and last.owner == asked.writer:
+                found.writers.setdefault(last.id, last)
+                found.pairs += 1
+            if asked.carrier and definition.via and definition.via.owner == asked.carrier:
+                found.carriers.setdefault(definition.via.id, definition.via)
+    if hit.code == "MK102" and not found.victims:
+        found.victims.update((o.id, o) for o in region.uses if o.owner == asked.reader and o.use.field == found.name and sets(o.use) & hit.mask)
+    if not asked.carrier:
+        found.carriers = {k: o for k, o in found.carriers.items() if o.use.access == "copy"}
+    found.pairs = max(found.pairs, 1)
+    return found
+
+
+def _unfollowed(region: Region, asked: _Asked) -> Collision:
+    """Tier 1's word alone."""
+    name, mask = next(iter(asked.bits.items()))
+    reads = {k: o for k, o in asked.reads.items() if o.use.field == name}
+    tests = {k: o for k, o in reads.items() if o.use.effect is None}
+    code = "MK104" if asked.carrier else "MK101" if tests else "MK103"
+    found = Collision(code, asked.writer, asked.reader, asked.carrier, name, mask, "not followed", tests or reads)
+    for owned in region.uses:
+        if owned.owner == asked.writer and owned.use.field == name and owned.use.effect is not None and owned.use.mask & mask:
+            found.writers.setdefault(owned.id, owned)
+        elif owned.owner == asked.carrier and owned.use.access == "copy":
+            found.carriers.setdefault(owned.id, owned)
+    found.pairs = 1
+    return found

@@ -1,0 +1,35 @@
+"""What the analysis answers: one owner's marks reach another's match, or undo what another wrote."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from markreg.model import Owned
+from markreg.paths.witness import Step
+
+Proof = Literal["shown", "shielded", "presumed", "not followed"]
+
+
+@dataclass(slots=True)
+class Collision:
+    """What one owner does to another's match, or to the bits that it wrote, in the field ``name``.
+
+    ``mask``: the bits that decide. ``writers`` come with the one of the witness first; ``victims`` wrote what was lost. ``proof``:
+    ``shown`` by a walk as things are, ``shielded`` by marks of a third owner in ``shields``, ``presumed`` where only a use that no input
+    shows makes it so, ``not followed`` where the walk was given up.
+    """
+
+    code: str
+    writer: str
+    reader: str
+    carrier: str
+    name: str
+    mask: int
+    proof: Proof
+    readers: dict[str, Owned] = field(default_factory=dict)
+    writers: dict[str, Owned] = field(default_factory=dict)
+    victims: dict[str, Owned] = field(default_factory=dict)
+    carriers: dict[str, Owned] = field(default_factory=dict)
+    steps: tuple[Step, ...] = ()
+    pairs: int = 0

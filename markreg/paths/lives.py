@@ -1,0 +1,126 @@
+"""A packet's way through a network namespace: which hooks, lookups and programs it meets, in which order.
+
+Hooks and priorities are those of include/uapi/linux/netfilter*.h; where the stops stand: net/core/dev.c (tc and netfilter ingress and
+egress), net/ipv4/ip_input.c, ip_forward.c, ip_output.c, net/ipv4/netfilter.c ip_route_me_harder, net/bridge/br_netfilter_hooks.c.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import groupby
+
+from markreg.model import Hook, Owned
+from markreg.paths.graph import Block
+from markreg.paths.uses import families_meet
+
+_IN = ("tc-ingress", "ingress", "bridge-prerouting")
+_OUT = ("xfrm-out", "postrouting", "bridge-output", "bridge-postrouting", "egress", "tc-egress")
+LIVES: dict[str, tuple[str, ...]] = {
+    "forward": (*_IN, "bridge-input", "prerouting", "route", "xfrm-fwd", "forward", *_OUT),
+    "input": (*_IN, "bridge-input", "prerouting", "route", "xfrm-in", "input", "delivered"),
+    "output": ("socket", "route", "output", *_OUT),
+    "bridged": (*_IN, "prerouting", "bridge-forward", "forward", "postrouting", "bridge-postrouting", "egress", "tc-egress"),
+}
+# What a bridged packet meets only where bridge-nf-call-iptables is on, which the inputs seldom say.
+_MAYBE = ("prerouting", "forward", "postrouting")
+# Where what no rule shows may act: programs on devices, sockets.
+_ELSEWHERE: dict[str, dict[str, tuple[str, ...]]] = {
+    "bpf": {"write": ("tc-ingress", "socket"), "read": ("route", "tc-egress")},
+    "socket": {"write": ("socket",), "read": ("socket",)},
+    "rule": {"read": ("route",), "write": ()},
+}
+_BPF = {("tc", "ingress"): "tc-ingress", ("tc", "egress"): "tc-egress", ("cgroup", "ingress"): "delivered", ("cgroup", "egress"): "egress"}
+# Below this priority a packet has no connection yet: nf_conntrack's NF_IP_PRI_CONNTRACK.
+_CONNTRACK = -200
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stop:
+    """A use that stands in no chain: a routing rule, a program, a socket."""
+
+    owned: Owned
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One hook or stop of a life. ``groups``: what is met there by ascending priority, what has one priority together.
+
+    ``maybe``: a packet may also pass by.
+    """
+
+    name: str
+    groups: tuple[tuple[Block | Stop, ...], ...]
+    maybe: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """One way of a packet. ``device``: it comes from a device, else from a socket."""
+
+    name: str
+    stages: tuple[Stage, ...]
+
+    @property
+    def device(self) -> bool:
+        """Whether it comes from a device."""
+        return self.name != "output"
+
+
+def connected(block: Block, hook: str) -> bool:
+    """Whether a packet has a connection in a base chain: after conntrack has looked, which it does at prerouting and output."""
+    if hook in ("prerouting", "output"):
+        return any(h.hook == hook and h.priority >= _CONNTRACK for h in block.base.hooks)
+    return hook != "ingress"
+
+
+def lives(family: str, blocks: Iterable[Block], stops: Iterable[Owned]) -> tuple[Life, ...]:
+    """The lives of packets of a family (``ip``, ``ip6``, ``arp``) in one namespace, without empty stages."""
+    met: dict[str, list[tuple[int, Block | Stop]]] = {}
+    for block in blocks:
+        if block.table.family in ("bridge", "netdev", family) or families_meet(family, block.table.family):
+            for hook in block.base.hooks:
+                name = f"bridge-{hook.hook}" if block.table.family == "bridge" else hook.hook
+                met.setdefault(name, []).append((hook.priority, block))
+    lookups: list[Stop] = []
+    for owned in stops:
+        if owned.use.scope.family in ("bridge", "netdev") or families_meet(family, owned.use.scope.family):
+            stop = Stop(owned)
+            if owned.use.place.kind == "rule":
+                lookups.append(stop)
+            for hook in hooks(owned):
+                met.setdefault(hook.hook, []).append((hook.priority, stop))
+    found = []
+    for name, order in LIVES.items():
+        if name == "bridged" and not any(k.startswith("bridge-") for k in met):
+            continue
+        stages = tuple(
+            Stage(at, tuple(_groups(met[at], lookups if at == "output" else [])), name == "bridged" and at in _MAYBE)
+            for at in order
+            if met.get(at)
+        )
+        if stages:
+            found.append(Life(name, stages))
+    return tuple(found)
+
+
+def _groups(entries: list[tuple[int, Block | Stop]], lookups: list[Stop]) -> Iterator[tuple[Block | Stop, ...]]:
+    """By priority; after a chain of type route the route is looked up again."""
+    for _, group in groupby(sorted(entries, key=lambda e: e[0]), key=lambda e: e[0]):
+        members = tuple(entry for _, entry in group)
+        yield members
+        if lookups and any(isinstance(m, Block) and m.base.kind == "route" for m in members):
+            yield tuple(lookups)
+
+
+def hooks(owned: Owned) -> tuple[Hook, ...]:
+    """Where a use that stands in no chain is met."""
+    use, place = owned.use, owned.use.place
+    if place.kind == "xfrm":
+        return tuple(Hook(h, 0) for h in ("xfrm-in", "xfrm-fwd", "xfrm-out") if h[5:] in place.text.split() or "state" in place.text)
+    if place.kind == "bpf" and place.direction:
+        kind = "cgroup" if place.attach.startswith("cgroup") else "tc"
+        return (Hook(_BPF[kind, place.direction], 0),) if (kind, place.direction) in _BPF else ()
+    if place.kind in _ELSEWHERE and not place.hooks:
+        return tuple(Hook(h, 0) for h in _ELSEWHERE[place.kind]["read" if use.effect is None else "write"])
+    return place.hooks

@@ -1,0 +1,198 @@
+"""Flows of Open vSwitch, pair by pair: what a write or a copy leaves, and whether a match turns by it.
+
+Their control flow is not walked: a flow may be met after any other of its bridge, and on the connection at any later packet, as far as
+`openflow.Zones` lets them meet. States are words of a field: 0, or what the reader's own writes leave there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from markreg.model import FIELDS, Owned, Use
+from markreg.paths.collision import Collision
+from markreg.paths.openflow import concerned
+from markreg.paths.uses import clears, connection, matches, means, sets, uncertain, whole
+from markreg.paths.witness import Step
+from markreg.transfer import Word
+
+Meets = Callable[[Owned, Owned], bool]
+_MOST_COPIES = 4
+_MOST = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Carried:
+    """Bits that ``origin`` may have set and, where copies moved them, ``via`` who carried them: in ``name``, as ``effect``."""
+
+    origin: Owned
+    name: str
+    bits: int
+    effect: Word
+    via: tuple[Owned, ...] = ()
+
+    @property
+    def last(self) -> Owned:
+        return self.via[-1] if self.via else self.origin
+
+
+def pairs(uses: Iterable[Owned], meets: Meets) -> Iterator[Collision]:
+    """The collisions in which a flow reads, writes or carries."""
+    every = list(uses)
+    if not any(concerned(o.use, o.use) for o in every):
+        return
+    writers = [o for o in every if o.use.effect is not None and not uncertain(o.use)]
+    own: dict[tuple[str, str], list[Owned]] = {}
+    for owned in writers:
+        own.setdefault((owned.owner, owned.use.field), []).append(owned)
+    readers = [o for o in every if matches(o)]
+    asks = [o for o in every if o.use.effect is None and o.use.predicate is None and not whole(o.use)]
+    carried = list(_carried(writers, meets))
+    for definition in carried:
+        for reader in readers:
+            if reader.use.field == definition.name and concerned(definition.last.use, reader.use):
+                yield from _decides(definition, reader, own, meets)
+    for writer in writers:
+        for reader in (*readers, *asks):
+            if reader.use.field == writer.use.field and reader.owner != writer.owner and concerned(writer.use, reader.use):
+                yield from _loses(writer, reader, carried, meets)
+    for first in writers:
+        for second in writers:
+            if first.owner != second.owner and first.use.field == second.use.field and concerned(first.use, second.use):
+                mask = sets(first.use) & clears(second.use) | means(first.use) & means(second.use)
+                if mask and meets(first, second):
+                    yield _made("MK103", first, second, mask)
+
+
+def _made(code: str, writer: Owned, reader: Owned, mask: int, victim: Owned | None = None, via: Sequence[Owned] = ()) -> Collision:
+    carrier = via[-1].owner if code == "MK104" else ""
+    found = Collision(code, writer.owner, reader.owner, carrier, reader.use.field, mask, "presumed" if _guessed(writer, reader) else "shown")
+    found.readers[reader.id] = reader
+    found.writers[writer.id] = writer
+    if victim:
+        found.victims[victim.id] = victim
+    found.carriers.update((o.id, o) for o in via)
+    last = "read" if reader.use.effect is None else "write"
+    middle = [*([victim] if victim else []), writer, *via]
+    found.steps = (*(Step(_kind(o, writer, victim), o, _line(o)) for o in middle), Step(last, reader, _line(reader)))
+    found.pairs = 1
+    return found
+
+
+def _guessed(*sides: Owned) -> bool:
+    return any(o.use.basis == "registry" for o in sides)
+
+
+def _kind(owned: Owned, writer: Owned, victim: Owned | None) -> str:
+    return "victim" if owned is victim else "write" if owned is writer else "copy"
+
+
+def _line(owned: Owned) -> int:
+    return owned.use.lines[0] if owned.use.lines else 0
+
+
+def _carried(writers: list[Owned], meets: Meets) -> Iterator[_Carried]:
+    """Every write with the bits it sets, then what copies carry from it to where."""
+    copies = [(o, s, bits) for o in writers if o.use.effect for s, bits in o.use.effect.copies if s.symbol != o.use.field]
+    pending = [_Carried(o, o.use.field, sets(o.use), o.use.effect) for o in writers if sets(o.use) and o.use.effect]
+    seen: set[tuple[str, str, int, str]] = set()
+    for count, definition in enumerate(pending):
+        if count > _MOST:
+            return
+        yield definition
+        if len(definition.via) == _MOST_COPIES:
+            continue
+        for copy, (symbol, shift, inverted), mask in copies:
+            moved = (definition.bits << shift if shift >= 0 else definition.bits >> -shift) & mask
+            key = (definition.origin.id, copy.id, moved, definition.name)
+            if symbol != definition.name or inverted or not moved or key in seen or not meets(definition.last, copy):
+                continue
+            seen.add(key)
+            assert copy.use.effect is not None
+            value = definition.effect.shifted(shift).resized(copy.use.effect.width)
+            brought = Word(value.width, one=value.one & moved, other=(value.other | value.copied()) & moved).only(moved)
+            rest = copy.use.effect.only(~mask) | Word.const(0, value.width).only(mask & ~moved)
+            pending.append(_Carried(definition.origin, copy.use.field, moved, brought | rest, (*definition.via, copy)))
+
+
+def _decides(definition: _Carried, reader: Owned, own: dict[tuple[str, str], list[Owned]], meets: Meets) -> Iterator[Collision]:
+    origin, last = definition.origin, definition.last
+    stale = origin.owner == reader.owner
+    if not definition.bits & reader.use.mask or (stale and last.owner == reader.owner):
+        return
+    mask = definition.bits & _turned(definition, reader, own.get((reader.owner, definition.name), []), meets)
+    if not mask or not meets(last, reader):
+        return
+    foreign = [c for c in definition.via if c.owner not in (origin.owner, reader.owner)]
+    if stale or foreign:
+        if foreign:
+            yield _made("MK104", origin, reader, mask, via=foreign)
+    else:
+        yield _made("MK101", origin, reader, mask, via=definition.via)
+
+
+def _turned(definition: _Carried, reader: Owned, own: list[Owned], meets: Meets) -> int:
+    """The bits by which a definition turns a match: from a mark of 0, or from what the reader's own writes leave."""
+    zero = Word.const(0, FIELDS[definition.name].width)
+    come = definition.effect.applied({definition.name: zero})
+    mask = _decided(reader, zero, come)
+    for write in own:
+        if not meets(write, reader):
+            continue
+        state = _after(write.use, zero)
+        if state.copied() & reader.use.mask:
+            continue  # what a restore brings is not known, so nothing can be said to break it
+        if meets(write, definition.last):
+            mask |= _decided(reader, state, definition.effect.applied({definition.name: state}))
+        if meets(definition.last, write):
+            mask |= _decided(reader, state, _after(write.use, come))
+    return mask
+
+
+def _loses(writer: Owned, reader: Owned, carried: list[_Carried], meets: Meets) -> Iterator[Collision]:
+    zero = Word.const(0, FIELDS[writer.use.field].width)
+    for definition in carried:
+        if definition.origin.owner != reader.owner or definition.name != writer.use.field or definition.last.use is writer.use:
+            continue
+        lost = definition.bits & clears(writer.use) & reader.use.mask & ~_brings_the_same(definition.last.use, writer.use)
+        if not lost:
+            continue
+        state = definition.effect.applied({definition.name: zero})
+        mask = lost & _decided(reader, state, _after(writer.use, state))
+        if mask and meets(definition.last, writer) and meets(writer, reader):
+            yield _made("MK102", writer, reader, mask, definition.origin, definition.via)
+
+
+def _brings_the_same(a: Use, b: Use) -> int:
+    """Bits into which two copies bring the same bit of a connection's field: the later one overwrites nothing."""
+    if a.effect is None or b.effect is None:
+        return 0
+    theirs = dict(b.effect.copies)
+    return sum(bits & theirs.get(source, 0) for source, bits in a.effect.copies if connection(source.symbol))
+
+
+def _after(use: Use, word: Word) -> Word:
+    """The field after a write, when it held ``word`` before."""
+    assert use.effect is not None
+    return use.effect.applied({use.field: word})
+
+
+def _decided(reader: Owned, before: Word, later: Word) -> int:
+    """The examined bits that ``later`` may hold otherwise, if that can turn the match."""
+    predicate = reader.use.predicate
+    if predicate is not None:
+        other = predicate.inverse()
+        if not (predicate.may_hold(before) and other.may_hold(later)) and not (other.may_hold(before) and predicate.may_hold(later)):
+            return 0
+    ones = [w.one | w.other | w.copied() for w in (before, later)]
+    zeros = [w.zero | w.other | w.copied() for w in (before, later)]
+    return reader.use.mask & _differs(before, later) & (ones[1] & zeros[0] | zeros[1] & ones[0])
+
+
+def _differs(a: Word, b: Word) -> int:
+    """Bits whose possibilities are not the same in two words."""
+    mask = (a.zero ^ b.zero) | (a.one ^ b.one) | (a.other ^ b.other)
+    mine, theirs = dict(a.copies), dict(b.copies)
+    for source in mine.keys() | theirs.keys():
+        mask |= mine.get(source, 0) ^ theirs.get(source, 0)
+    return mask

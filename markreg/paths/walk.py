@@ -1,0 +1,480 @@
+"""Tier 2: an exact walk of concrete marks for one question, which confirms a finding or does not, and remembers the way.
+
+Conditions on marks are decided, devices and protocols are kept as sets of representatives, every other condition may hold and may fail.
+A chain is walked once for each state that comes in. What is left on a connection comes back with any later packet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from markreg.model import Owned
+from markreg.paths.effects import Mark, Question, Write, contested, holds, turned
+from markreg.paths.graph import Block, Item
+from markreg.paths.lives import Life, Stop, connected
+from markreg.paths.packets import Packets
+from markreg.paths.reaching import CLASSES, decided
+from markreg.paths.uses import clears, connection, matches, means, uncertain, whole
+
+# Far more than any real node was seen to need.
+MOST_STATES = 30_000
+_MOST_ROUNDS = 8
+# Hooks whose devices are not those of the others: a bridge has ports.
+_OWN_DEVICES = ("tc-ingress", "ingress", "egress", "tc-egress")
+
+
+class State(NamedTuple):
+    """A packet: its devices and protocol as sets of representatives, its fields in the order of the walk; ``freed``: 0, or which marks of
+    others had to be wished away on its way (1: of the pair in question, 2: of a third)."""
+
+    iif: int
+    oif: int
+    proto: int
+    freed: int
+    marks: tuple[Mark, ...]
+
+
+class Trail(NamedTuple):
+    """What happened on the way, last first: ``what`` is an act with its rule, the name of a hook, or the trail through a chain."""
+
+    before: Trail | None
+    what: tuple[Owned, Item | None] | str | Trail
+
+
+@dataclass(slots=True)
+class Hit:
+    """A match that turns, or that misses what was lost: the bits, the best way (``freed`` as in State), and how it went."""
+
+    code: str
+    reader: Owned
+    item: Item | None
+    mask: int = 0
+    freed: int = 9
+    trail: Trail | None = None
+
+
+@dataclass(slots=True)
+class Found:
+    """The answer to a question."""
+
+    hits: dict[tuple[str, str], Hit] = field(default_factory=dict)
+    capped: bool = False
+
+
+class _TooMany(Exception):
+    """The walk has seen more states than it may."""
+
+
+Ways = dict[State, Trail | None]
+# What connections hold, and what had to be freed for it.
+_Pool = dict[tuple[int, tuple[Mark, ...]], Trail | None]
+
+
+class Walk:
+    """One question, on all lives of a family."""
+
+    def __init__(
+        self, question: Question, family: str, ways: Sequence[Life], relevant: Relevance, freeing: bool = False, most: int = MOST_STATES
+    ) -> None:
+        self.question, self.family, self.lives, self.relevant, self.freeing, self.most = question, family, ways, relevant, freeing, most
+        self.asked = relevant.shape.asked
+        self.names = [name for name, _ in question.tracked]
+        self.packets = relevant.packets
+        self.found = Found()
+        self.writes: dict[str, Write | None] = {}
+        self.seen = 0
+        self._memo: dict[tuple[int, str, bool], dict[State, dict[tuple[str, State], Trail | None]]] = {}
+        self._above: Trail | None = None
+
+    def run(self) -> Found:
+        """Walks every life until connections hold nothing new."""
+        pool: _Pool = {(0, tuple(Mark() for _ in self.names)): None}
+        try:
+            for _ in range(_MOST_ROUNDS):
+                size = len(pool)
+                for life in self.lives:
+                    for kind in CLASSES:
+                        self._live(life, kind, pool)
+                if len(pool) == size or not any(connection(n) for n in self.names):
+                    break
+        except (_TooMany, RecursionError):
+            self.found.capped = True
+        return self.found
+
+    def _live(self, life: Life, kind: str, pool: _Pool) -> None:
+        kinds = self.packets.kinds
+        none = Mark()
+        start = State(
+            kinds["iif"].any if life.device else kinds["iif"].none, kinds["oif"].none if life.device else kinds["oif"].any, kinds["proto"].any, 0, ()
+        )
+        states: Ways = {}
+        for (freed, marks), trail in list(pool.items()):
+            held = tuple(m if connection(n) else none for n, m in zip(self.names, marks, strict=True))
+            before = Trail(trail, "a later packet of the connection") if trail and any(m.written for m in held) else None
+            states.setdefault(start._replace(freed=freed, marks=held), before)
+        for stage in life.stages:
+            out = any(stage.name == n for n in ("forward", "postrouting"))
+            if out and life.device:
+                states = {s._replace(oif=kinds["oif"].any) if s.oif == kinds["oif"].none else s: t for s, t in states.items()}
+            states = self._stage(stage.groups, stage.name, kind, states, stage.maybe)
+            self._keep(states, pool)
+            if stage.name == "output":
+                states = {s._replace(oif=kinds["oif"].any): t for s, t in states.items()}
+
+    def _keep(self, states: Ways, pool: _Pool) -> None:
+        """What stays on the connection."""
+        for state, trail in states.items():
+            held = tuple(m if connection(n) else Mark() for n, m in zip(self.names, state.marks, strict=True))
+            pool.setdefault((state.freed, held), trail)
+
+    def _stage(self, groups: Iterable[tuple[Block | Stop, ...]], hook: str, kind: str, states: Ways, maybe: bool) -> Ways:
+        orders = [tuple(groups)]
+        if any(len(group) > 1 for group in orders[0]):
+            orders.append(tuple(group[::-1] for group in orders[0]))
+        after: Ways = dict(states) if maybe else {}
+        for order in orders:
+            free: Ways = {s: Trail(t, hook) for s, t in states.items()}
+            mapped: Ways = {}
+            for entry in (e for group in order for e in group):
+                if isinstance(entry, Stop):
+                    free, mapped = self._stop(entry, free), self._stop(entry, mapped)
+                elif entry.base.kind != "nat":
+                    free, mapped = self._base(entry, hook, kind, free)[0], self._base(entry, hook, kind, mapped)[0]
+                elif kind != "established":
+                    free, more = self._base(entry, hook, kind, free)
+                    mapped = {**more, **mapped}
+            after = {**mapped, **free, **after}
+        return after
+
+    def _stop(self, stop: Stop, states: Ways) -> Ways:
+        after: Ways = {}
+        for state, trail in states.items():
+            after.setdefault(state, trail)
+            if stop.owned.use.effect is None:
+                self._read(stop.owned, None, state, trail)
+            elif (changed := self._written(stop.owned, state)) and changed != state:
+                after.setdefault(changed, Trail(trail, (stop.owned, None)))
+        return after
+
+    def _base(self, block: Block, hook: str, kind: str, states: Ways) -> tuple[Ways, Ways]:
+        if not states or not self.relevant.matters(block):
+            # Nothing there concerns the question; the packet may be dropped, which ends this way.
+            exits = self.relevant.exits(block)
+            on = "accept" in exits or ("return" in exits and block.base.policy.lower() != "drop")
+            return (states if on else {}), (states if "nat" in exits else {})
+        alive = connected(block, hook)
+        kind = kind if self.asked else ""
+        on_: Ways = {}
+        mapped: Ways = {}
+        devices = self.packets.kinds["iif"].any, self.packets.kinds["oif"].any
+        own = hook in _OWN_DEVICES or hook.startswith("bridge-")
+        for state, trail in states.items():
+            self._above = trail
+            into = state._replace(iif=devices[0], oif=devices[1]) if own else state
+            for (verb, after), way in self._block(block, kind, alive, into).items():
+                if own:
+                    after = after._replace(iif=state.iif, oif=state.oif)
+                if verb == "nat":
+                    mapped.setdefault(after, Trail(trail, way) if way else trail)
+                elif verb == "accept" or (verb == "return" and block.base.policy.lower() != "drop"):
+                    on_.setdefault(after, Trail(trail, way) if way else trail)
+        return on_, mapped
+
+    def _block(self, block: Block, kind: str, alive: bool, state: State) -> dict[tuple[str, State], Trail | None]:
+        """How a chain is left by a packet, with what happened there; walked once for each state."""
+        memo = self._memo.setdefault((id(block), kind, alive), {})
+        if state in memo:
+            return memo[state]
+        exits: dict[tuple[str, State], Trail | None] = {}
+        memo[state] = exits  # where chains call each other in circles, a call leads nowhere
+        states: Ways = {state: None}
+        for item in self.relevant.items(block):
+            after: Ways = {}
+            pending = list(states.items())
+            while pending:
+                here, trail = pending.pop()
+                for verb, then, way in self._item(item, kind, alive, here, trail):
+                    if verb != "next":
+                        exits.setdefault((verb, then), way)
+                    elif then not in after:
+                        after[then] = way
+                        if item.repeats and then not in states:
+                            pending.append((then, way))
+            states = after
+            self.seen += len(states)
+            if self.seen > self.most:
+                raise _TooMany
+            if not states:
+                break
+        for then, way in states.items():
+            exits.setdefault(("return", then), way)
+        return exits
+
+    def _item(self, item: Item, kind: str, alive: bool, state: State, trail: Trail | None) -> Iterable[tuple[str, State, Trail | None]]:
+        """What a rule makes of one packet: how it goes on, in which state, by which way."""
+        yes, met = state, True
+        for guard in item.guards:
+            if guard.kind in ("state", "family"):
+                held = decided(guard, self.family, kind)
+                if held is False:
+                    met = False
+                    break
+                if held is None:
+                    yield "next", yes, trail
+                continue
+            fits = self.packets.fitting(guard)
+            if fits is None:
+                yield "next", yes, trail
+                continue
+            here = getattr(yes, guard.kind)
+            if here & ~fits:
+                yield "next", yes._replace(**{guard.kind: here & ~fits}), trail
+            if not here & fits:
+                met = False
+                break
+            yes = yes._replace(**{guard.kind: here & fits})
+        if not met:
+            yield "next", yes, trail
+            return
+        if item.others:
+            yield "next", state, trail
+        states: list[tuple[State, Trail | None]] = [(yes, trail)]
+        for act in item.acts:
+            following: list[tuple[State, Trail | None]] = []
+            for now, way in states:
+                if connection(act.use.field) and not alive:
+                    if act.use.effect is not None or act.use.predicate is None:
+                        following.append((now, way))
+                    else:
+                        yield "next", now, way
+                elif act.use.effect is not None:
+                    following += self._wrote(act, item, now, way)
+                    if item.others:
+                        for then, after in following:
+                            yield "next", then, after
+                else:
+                    self._read(act, item, now, way)
+                    for held, then in self._asked(act, now):
+                        if held:
+                            following.append((then, way))
+                        else:
+                            yield "next", then, way
+            states = following
+        for now, way in states:
+            if item.stays or not item.jumps:
+                yield "next", now, way
+            for verb, callee in item.jumps:
+                if callee is None:
+                    yield verb, now, way
+                elif not self.relevant.matters(callee):
+                    for exit_ in self.relevant.exits(callee):
+                        yield ("next" if exit_ == "return" and verb == "jump" else exit_), now, way
+                else:
+                    above = self._above
+                    self._above = Trail(above, way) if way else above
+                    exits = self._block(callee, kind, alive, now)
+                    self._above = above
+                    for (exit_, then), inner in exits.items():
+                        after = Trail(way, inner) if inner else way
+                        yield ("next" if exit_ == "return" and verb == "jump" else exit_), then, after
+
+    def _wrote(self, act: Owned, item: Item, state: State, trail: Trail | None) -> list[tuple[State, Trail | None]]:
+        q = self.question
+        if act.owner == q.reader != q.writer and not q.carrier and act.use.field in self.names and not uncertain(act.use):
+            mark = state.marks[self.names.index(act.use.field)]
+            over = contested(mark, q) & (clears(act.use) & mark.value | means(act.use) & (mark.value | self.relevant.meant.get(act.use.field, 0)))
+            if over and act.use.basis != "registry":
+                self._hit("MK103", act, item, over, state, trail)
+        changed = self._written(act, state)
+        if changed is None or changed == state:
+            return [(state, trail)]
+        result: list[tuple[State, Trail | None]] = [(changed, Trail(trail, (act, item)))]
+        write = self.writes[act.id]
+        if write and write.maybe:
+            result.append((state, trail))
+        return result
+
+    def _written(self, act: Owned, state: State) -> State | None:
+        if act.id not in self.writes:
+            made = Write(act, self.question)
+            self.writes[act.id] = made if made.mask else None
+        write = self.writes[act.id]
+        if write is None:
+            return None
+        at = self.names.index(write.field)
+        after = write.on(dict(zip(self.names, state.marks, strict=True)))
+        return state._replace(marks=(*state.marks[:at], after, *state.marks[at + 1 :]))
+
+    def _asked(self, act: Owned, state: State) -> Iterable[tuple[bool, State]]:
+        """Whether a test holds: (True, state) and (False, state) as far as either may be."""
+        predicate = act.use.predicate
+        if predicate is None or act.use.field not in self.names:
+            yield True, state
+            if predicate is not None and not predicate.always():
+                yield False, state
+            return
+        at = self.names.index(act.use.field)
+        mark = state.marks[at]
+        free = predicate.mask & ~self.question.bits(act.use.field)
+        can, cannot = holds(predicate, mark, free)
+        value, inverse = predicate.exact(), False
+        if value is None:
+            value, inverse = predicate.inverse().exact(), True
+        for held, possible in ((True, can), (False, cannot)):
+            equal = value is not None and held is not inverse
+            if possible:
+                then = mark
+                if equal and value is not None and (known := mark.unknown & predicate.mask):
+                    then = mark._replace(value=(mark.value & ~known) | value & known, unknown=mark.unknown & ~known)
+                yield held, state if then is mark else state._replace(marks=(*state.marks[:at], then, *state.marks[at + 1 :]))
+            elif equal and self.freeing and value is not None and (freed := self._freed(act, mark, predicate.mask, value, free)):
+                wrong = (mark.value ^ value) & predicate.mask & ~free
+                then = mark._replace(value=mark.value ^ wrong)
+                marks = (*state.marks[:at], then, *state.marks[at + 1 :])
+                yield held, state._replace(marks=marks, freed=max(state.freed, freed))
+
+    def _freed(self, act: Owned, mark: Mark, mask: int, value: int, free: int) -> int:
+        """Whose bits make a test of A's or B's fail that would hold without them: 1 of the other, 2 of a third, 0 if they are its own.
+
+        Or one collision hides the next: it comes up as soon as somebody mends the first.
+        """
+        q = self.question
+        if act.owner not in (q.reader, q.writer):
+            return 0
+        own, other = (mark.mine, mark.theirs) if act.owner == q.reader else (mark.theirs, mark.mine)
+        wrong = (mark.value ^ value) & mask & ~free & ~mark.unknown
+        if wrong & (own | ~mark.written):
+            return 0
+        return 2 if wrong & ~other else 1
+
+    def _read(self, act: Owned, item: Item | None, state: State, trail: Trail | None) -> None:
+        """Asks the question where A reads."""
+        q, use = self.question, act.use
+        if act.owner != q.reader or use.field not in self.names or use.effect is not None:
+            return
+        mark = state.marks[self.names.index(use.field)]
+        tests = matches(act)
+        if not tests and (use.predicate is not None or whole(use)):
+            return
+        missed = mark.lost & use.mask & (~mark.value | mark.unknown)
+        if missed and not q.carrier and (bits := turned(use.predicate, use.mask, mark, missed, mark.value | missed)):
+            self._hit("MK102", act, item, bits, state, trail)
+        elif tests and (bits := turned(use.predicate, use.mask, mark, contested(mark, q) & (mark.value | mark.unknown), mark.without)):
+            self._hit("MK104" if q.carrier else "MK101", act, item, bits, state, trail)
+
+    def _hit(self, code: str, act: Owned, item: Item | None, bits: int, state: State, trail: Trail | None) -> None:
+        hit = self.found.hits.setdefault((code, act.id), Hit(code, act, item))
+        if state.freed < hit.freed:
+            hit.mask, hit.freed = 0, state.freed
+            hit.trail = trail if item is None else Trail(self._above, trail) if trail else self._above
+        if state.freed == hit.freed:
+            hit.mask |= bits
+
+
+class Relevance:
+    """Which blocks and items concern some bits, and how the others may be left. ``meant``: bits that the writer in question claims."""
+
+    def __init__(self, shape: Shape, bits: Mapping[str, int], meant: Mapping[str, int]) -> None:
+        self.shape, self.bits, self.meant = shape, bits, meant
+        self.packets = shape.packets
+        self._items: dict[int, list[Item]] = {}
+        self._matters: dict[int, bool] = {}
+
+    def matters(self, block: Block) -> bool:
+        """Whether a block or what it calls reads or writes one of the bits."""
+        number = id(block)
+        if number not in self._matters:
+            self._matters[number] = any(mask & self.bits.get(name, 0) for name, mask in self.shape.touched[number].items())
+        return self._matters[number]
+
+    def exits(self, block: Block) -> tuple[str, ...]:
+        """How a block may be left."""
+        return self.shape.exits[id(block)]
+
+    def items(self, block: Block) -> list[Item]:
+        """The rules of a block that can matter, those that only may end it as one where they stand in a row."""
+        number = id(block)
+        if number not in self._items:
+            self._items[number] = list(self._chosen(block))
+        return self._items[number]
+
+    def _chosen(self, block: Block) -> Iterator[Item]:
+        waiting: Item | None = None
+        for item in block.items:
+            acts = tuple(a for a in item.acts if a.use.mask & self.bits.get(a.use.field, 0))
+            if acts or any(callee and self.matters(callee) for _, callee in item.jumps):
+                if waiting:
+                    yield waiting
+                    waiting = None
+                if len(acts) < len(item.acts):
+                    item = self._without(item, acts)
+                yield item
+                continue
+            item = self._left(self._without(item, ()) if item.acts else item)
+            if not item.jumps:
+                continue
+            if not (item.others or item.stays):
+                if waiting:
+                    yield waiting
+                    waiting = None
+                yield item
+                continue
+            jumps = dict.fromkeys((*(waiting.jumps if waiting else ()), *item.jumps))
+            waiting = Item((), (), item.others or "a condition", tuple(jumps), True, item.path, item.line)
+        if waiting:
+            yield waiting
+
+    @staticmethod
+    def _without(item: Item, acts: tuple[Owned, ...]) -> Item:
+        """A rule with only these acts: what else it asks of marks may hold."""
+        gone = any(a.use.predicate is not None for a in item.acts if a not in acts)
+        others = item.others or ("another mark" if gone else "")
+        return Item(acts, item.guards, others, item.jumps, item.stays, item.path, item.line, item.repeats)
+
+    def _left(self, item: Item) -> Item:
+        """A rule whose jumps lead to nothing of interest, as what they may end in."""
+        jumps: dict[tuple[str, Block | None], None] = {}
+        stays = item.stays
+        for verb, callee in item.jumps:
+            for exit_ in self.exits(callee) if callee else (verb,):
+                if callee and verb == "jump" and exit_ == "return":
+                    stays = True
+                else:
+                    jumps[exit_, None] = None
+        return Item((), item.guards, item.others, tuple(jumps), stays, item.path, item.line)
+
+
+class Shape:
+    """What holds of blocks whatever the question."""
+
+    def __init__(self, blocks: Sequence[Block]) -> None:
+        self.touched: dict[int, dict[str, int]] = {}
+        self.exits: dict[int, tuple[str, ...]] = {}
+        for block in blocks:
+            touched: dict[str, int] = {}
+            exits: dict[str, None] = {}
+            open_ = True
+            for item in block.items:
+                for act in item.acts:
+                    touched[act.use.field] = touched.get(act.use.field, 0) | act.use.mask
+                for verb, callee in item.jumps:
+                    if callee is None:
+                        exits[verb] = None
+                        continue
+                    for name, mask in self.touched.get(id(callee), {}).items():
+                        touched[name] = touched.get(name, 0) | mask
+                    exits.update(dict.fromkeys(e for e in self.exits.get(id(callee), ("return",)) if e != "return" or verb == "goto"))
+                if open_ and not item.others and not item.guards and not item.stays and item.jumps and not any(a.use.predicate for a in item.acts):
+                    back = any(verb == "jump" and callee and "return" in self.exits.get(id(callee), ("return",)) for verb, callee in item.jumps)
+                    open_ = back
+                    if not back:
+                        break
+            if open_:
+                exits["return"] = None
+            self.touched[id(block)] = touched
+            self.exits[id(block)] = tuple(exits)
+        # The break leaves out what stands behind an unconditional verdict: no packet comes there.
+        self.packets = Packets(g for b in blocks for i in b.items for g in i.guards)
+        self.asked = any(g.kind == "state" for b in blocks for i in b.items for g in i.guards)
