@@ -1,4 +1,5 @@
-"""Appends to lines of text what the marks in them mean: conntrack, nft monitor trace, kernel logs, ip rule, tcpdump, ss, ovs-ofctl.
+"""Appends to lines of text what the marks in them mean: conntrack, nft monitor trace, kernel logs, ip rule, tcpdump, ss, ovs-ofctl,
+and observation domains and points of IPFIX and psample.
 
 Works on bytes and on whole chunks of lines: what holds no mark passes as it is, and a mark that was seen before costs a look-up.
 """
@@ -7,11 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from heapq import merge
 
-from markreg.bits import format_value_mask, full
+from markreg.bits import BitsError, format_value_mask, full
 from markreg.decode import Decoder, Reading
 from markreg.model import CT_LABEL, CT_MARK, SKB_MARK, Field
 from markreg.nodemap import Known
+from markreg.observation import observed, parse, sentence
 
 _MOST = 3
 _LONGEST_MEANING = 40
@@ -29,7 +32,14 @@ _WORD = re.compile(
 _BEFORE = re.compile(
     rb"(?:^|[^\w-])((?:--(?:set-|set-x|or-|tproxy-|restore-|save-)?)?(?:ct[ _]|meta |conn|CONN|fw|nf|pkt_|skb_|[a-zA-Z_]*)?)$"
 )
-_LOOK_BACK = 40
+# An observation as OpenFlow, datapaths and collectors of IPFIX print it, and as the cookie of psample: both as one number.
+_OBSERVED = re.compile(
+    rb"(?:(?i:obs(?:ervation)?[ _-]?domain(?:[ _-]?id)?)[\"']?[ \t]*[=:][ \t]*(" + _NUMBER + rb")"
+    rb"(?:[^\n]{0,200}?(?i:obs(?:ervation)?[ _-]?point(?:[ _-]?id)?)[\"']?[ \t]*[=:][ \t]*(" + _NUMBER + rb"))?"
+    rb"|psample\((?:[^()\n]{0,40},)?cookie=(0x[0-9a-fA-F]{9,16})\b)"
+)
+_OBSERVES = re.compile(rb"(?i:obs(?:ervation)?[ _-]?domain)|psample\(")
+_LOOK_BACK = 64
 _LONGEST_PREFIX = 14
 
 
@@ -46,7 +56,7 @@ class Annotator:
         out: list[bytes] = []
         notes: list[bytes] = []
         done, stop = 0, -1
-        for match in _WORD.finditer(data):
+        for match in self._matches(data):
             start = match.start()
             if start > stop:
                 if notes:
@@ -54,13 +64,18 @@ class Annotator:
                 notes = []
                 stop = data.find(b"\n", match.end())
                 stop = len(data) if stop < 0 else stop
+            if match.re is _OBSERVED:
+                notes.append(self._observed(match))
+                continue
             before = data[max(start - _LOOK_BACK, 0) : start]
             before = before[before.rfind(b"\n") + 1 :]
             prefix = _BEFORE.search(before[-_LONGEST_PREFIX:])
             if prefix is None:
                 continue
             # An option or a datapath action does not say itself whose mark it is about.
-            inside = b"CONNMARK" in before or b"connmark" in before or b"ct(commit" in before
+            commit = before.rpartition(b"ct(commit")
+            direct = commit[1] and commit[2].count(b"(") == commit[2].count(b")")
+            inside = b"CONNMARK" in before or b"connmark" in before or bool(direct)
             key = (prefix[1], inside, match[0])
             note = self._memo.get(key)
             if note is None:
@@ -75,6 +90,23 @@ class Annotator:
             return data
         out.append(data[done:])
         return b"".join(out)
+
+    @staticmethod
+    def _matches(data: bytes) -> Iterator[re.Match[bytes]]:
+        """Everything that may be worth a note, in its order."""
+        if _OBSERVES.search(data) is None:
+            return _WORD.finditer(data)
+        return merge(_WORD.finditer(data), _OBSERVED.finditer(data), key=lambda match: match.start())
+
+    def _observed(self, match: re.Match[bytes]) -> bytes:
+        """What an observation domain and point mean."""
+        words = [word.decode() if word else None for word in match.groups()]
+        try:
+            domain, point = parse(words[2] or words[0] or "0", words[1])
+        except BitsError:
+            return b"unknown (no observation domain and point of 32 bits)"
+        node = self._decoder.node
+        return sentence(observed(domain, point, self._decoder.registry, node.rows if node else ())).encode("utf-8", "backslashreplace")
 
     @staticmethod
     def _append(out: list[bytes], data: bytes, done: int, stop: int, notes: list[bytes]) -> int:
@@ -111,6 +143,10 @@ class Annotator:
 
     def _made(self, field: Field, value: int, mask: int) -> str:
         answer = self._decoder.decode(field.name, value, mask)
+        if answer.identified and field is CT_LABEL:
+            others = value & ~(full(32) << 96)
+            more = f" + {self._made(field, others, mask)}" if others else ""
+            return f"{' = '.join(answer.identified[:2])}{more}"
         said, left = [], value
         for known in answer.node:
             if (known.value & left and known.mask != full(field.width)) or known.value == value:
@@ -146,7 +182,7 @@ def _field(prefix: bytes, inside: bool, match: re.Match[bytes]) -> Field | None:
     word, sign, number = match[0][:4], match[1], match[4]
     hexadecimal = number[:2] in (b"0x", b"0X")
     if match[0].startswith(b"label"):
-        known = prefix.endswith((b"ct_", b"ct ")) or (prefix == b"" and match[0].startswith(b"labels="))
+        known = prefix.endswith((b"ct_", b"ct ")) or (prefix == b"" and (inside or match[0].startswith(b"labels=")))
         return CT_LABEL if known and hexadecimal else None
     if prefix.startswith(b"--"):
         return CT_MARK if inside else SKB_MARK if hexadecimal else None

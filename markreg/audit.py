@@ -11,6 +11,7 @@ from markreg.checks.fingerprint import fingerprinted
 from markreg.inputs import Gathered
 from markreg.model import Audit, Finding, Node
 from markreg.node import build
+from markreg.paths.openflow import Zones
 from markreg.paths.order import Order
 from markreg.registry import accepted
 from markreg.registry.model import Registry
@@ -18,13 +19,13 @@ from markreg.resources import behind, shown
 from markreg.source import Source
 
 _RANK = {"error": 0, "warning": 1, "note": 2}
-_INCOMPLETE = ("MK901", "MK902", "MK904")
+_INCOMPLETE = ("MK901", "MK902", "MK903", "MK904")
 
 
-def audit(gathered: Gathered, registry: Registry) -> Audit:
-    """Everything markreg finds on the node that the inputs describe, in a stable order."""
-    node = build(gathered, registry)
-    context = Context(node, registry, sources(gathered, node), Order(node.tables))
+def audit(gathered: Gathered, registry: Registry, fields: frozenset[str] = frozenset()) -> Audit:
+    """Everything markreg finds on the node that the inputs describe, in a stable order. ``fields``: registers that are asked for."""
+    node = build(gathered, registry, fields)
+    context = Context(node, registry, sources(gathered, node), Order(node.tables, Zones(node.pipelines, node.zones)))
     found = accepted.apply(ignores.apply(run(context), context.sources), registry)
     findings = tuple(fingerprinted(context, sorted(found, key=_place)))
     complete = not (node.opaque or node.problems or node.unread or any(f.code in _INCOMPLETE for f in findings))
@@ -34,7 +35,8 @@ def audit(gathered: Gathered, registry: Registry) -> Audit:
 def sources(gathered: Gathered, node: Node) -> dict[str, Source]:
     """Every text that findings may point to: the inputs, and the registry where presumed uses stand."""
     found = {k.source.path: k.source for k in gathered.known}
-    for path in {o.use.path for o in node.uses if o.use.basis == "registry"} - found.keys():
+    named = {o.use.path for o in node.uses if o.use.basis in ("registry", "manifest")}
+    for path in (named | {at.path for d in node.deployed for at in d.sightings}) - found.keys():
         with suppress(OSError):
             found[path] = Source(path, behind(path).read_bytes())
     return found

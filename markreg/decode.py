@@ -12,6 +12,7 @@ from operator import or_
 from markreg.bits import BitsError, bit_numbers, format_bits, format_mask, full, parse_int
 from markreg.model import Seen
 from markreg.nodemap import UNATTRIBUTED, Known, NodeMap
+from markreg.observation import identified
 from markreg.registry.effective import Effective, Resolver, layouts
 from markreg.registry.model import ComponentEntry, Field, Registry
 from markreg.registry.numbers import excludes, extract
@@ -75,7 +76,8 @@ class Reading:
 class Answer:
     """All readings of a mark, the likeliest first; who on the node writes or tests it; who carries it now.
 
-    ``whole``: components that may hold any value in this field, which explains nothing.
+    ``whole``: components that may hold any value in this field, which explains nothing. ``identified``: what a number in it
+    identifies, and what that is on the node; ``note``: where not to look for it. ``zones``: names of zones by number.
     """
 
     field: str
@@ -85,6 +87,9 @@ class Answer:
     node: tuple[Known, ...] = ()
     seen: tuple[Seen, ...] = ()
     whole: tuple[str, ...] = ()
+    identified: tuple[str, ...] = ()
+    note: str = ""
+    zones: tuple[tuple[str, str], ...] = ()
 
 
 def parse(text: str, width: int) -> tuple[int, int]:
@@ -139,7 +144,11 @@ class Decoder:
         known = [k for k in self.node.known if k.field == name and k.fits(value, mask)] if self.node else []
         seen = [s for s in self.node.seen if s.field == name and s.value & mask == value] if self.node else []
         ranked = tuple(sorted(found, key=_rank))
-        return Answer(name, value, mask, ranked, tuple(sorted(known, key=_known_rank)), tuple(seen), tuple(dict.fromkeys(whole)))
+        likely = (p.path for r in ranked if r.left == ranked[0].left for p in r.parts)
+        what, note = identified(name, value, mask, likely, self.node.rows if self.node else ())
+        zones = tuple(self.node.zones.items()) if self.node else ()
+        by_rank = tuple(sorted(known, key=_known_rank))
+        return Answer(name, value, mask, ranked, by_rank, tuple(seen), tuple(dict.fromkeys(whole)), what, note, zones)
 
     def _make_rows(self, name: str) -> tuple[tuple[str, tuple[tuple[Interval, tuple[Effective, ...]], ...]], ...]:
         return tuple((entry.name, versions) for entry in self.registry.components.values() if (versions := self._versions(entry, name)))

@@ -37,7 +37,7 @@ class Gathered:
     """The sources that can be read, what was named and cannot be, and how many files of folders no notation fits.
 
     ``unread``: what a live node holds that could not be captured. ``empty``: something named holds nothing, which is a
-    capture that failed and never a clean node.
+    capture that failed and never a clean node. ``repository``: it is what a repository deploys, to the nodes of the plan's ``pool``.
     """
 
     known: list[Known] = field(default_factory=list)
@@ -45,6 +45,8 @@ class Gathered:
     unread: list[Problem] = field(default_factory=list)
     skipped: int = 0
     empty: bool = False
+    repository: bool = False
+    pool: str = ""
 
     def refuse(self, path: str, why: str) -> None:
         """Notes that something named is of no use."""

@@ -8,14 +8,18 @@ from dataclasses import replace
 from markreg.attribution import attribute
 from markreg.attribution.presumed import presumed
 from markreg.captures import once
+from markreg.deployed import deploy, known_of, with_deployed
 from markreg.inputs import Gathered, Known
 from markreg.model import Input, MarkSet, Node, Reading
 from markreg.registry.model import Registry
 
 
-def read(known: Sequence[Known]) -> list[Reading]:
-    """What each source says. Rules that name an ipset are read again when the sets of their namespace are known."""
-    readings = [k.format.read(k.source, k.name, k.scope) for k in known]
+def read(known: Sequence[Known], fields: frozenset[str] = frozenset()) -> list[Reading]:
+    """What each source says. Rules that name an ipset are read again when the sets of their namespace are known.
+
+    ``fields``: registers that are read as marks are. A notation of which several dumps tell one thing puts them together.
+    """
+    readings = [_read(k, fields) for k in known]
     sets: dict[str, dict[str, MarkSet]] = {}
     for reading in readings:
         sets.setdefault(reading.scope.netns, {}).update((s.name, s) for s in reading.sets)
@@ -23,14 +27,27 @@ def read(known: Sequence[Known]) -> list[Reading]:
         resolve = getattr(entry.format, "resolve", None)
         if resolve and (there := sets.get(entry.scope.netns)):
             readings[number] = resolve(entry.source, replace(readings[number], scope=entry.scope), there)
+    for together in dict.fromkeys(t for k in known if (t := getattr(k.format, "together", None))):
+        readings = together(readings)
     return readings
 
 
-def build(gathered: Gathered, registry: Registry) -> Node:
-    """The node that the gathered sources describe."""
-    readings = once(read(gathered.known))
-    components, uses = attribute(readings, registry)
-    uses += presumed(components, readings, registry, first=len(uses) + 1)
+def _read(known: Known, fields: frozenset[str]) -> Reading:
+    """One source; ``fields`` are for the notations that have some of them."""
+    if asked := fields & getattr(known.format, "ON_DEMAND", frozenset()):
+        found: Reading = known.format.read(known.source, known.name, known.scope, fields=asked)  # type: ignore[call-arg]
+        return found
+    return known.format.read(known.source, known.name, known.scope)
+
+
+def build(gathered: Gathered, registry: Registry, fields: frozenset[str] = frozenset()) -> Node:
+    """The node that the gathered sources describe; ``fields``: registers that are asked for."""
+    readings = once(read(gathered.known, fields))
+    deployed = deploy(readings, registry, gathered.pool)
+    settings, releases = known_of(deployed)
+    components, uses = attribute(readings, registry, releases=releases, settings=settings)
+    components, uses, told = with_deployed(components, uses, deployed, registry, gathered.repository)
+    uses += presumed([c for c in components if c.name not in told], readings, registry, settings=settings, first=len(uses) + 1)
     return Node(
         inputs=tuple(_input(r) for r in readings),
         components=components,
@@ -39,9 +56,16 @@ def build(gathered: Gathered, registry: Registry) -> Node:
         rules=tuple(x for r in readings for x in r.rules),
         opaque=tuple(o for r in readings for o in r.opaque),
         problems=(*gathered.problems, *(p for r in readings for p in r.problems)),
-        unread=tuple(gathered.unread),
+        unread=(*gathered.unread, *(p for r in readings for p in r.unread)),
         skipped=gathered.skipped,
         seen=tuple(x for r in readings for x in r.seen),
+        pipelines=tuple(p for r in readings for p in r.pipelines),
+        rows=tuple(x for r in readings for x in r.rows),
+        zones=tuple(x for r in readings for x in r.zones),
+        deployed=deployed,
+        repository=gathered.repository,
+        pool=gathered.pool,
+        programs=tuple(p for r in readings for p in r.programs),
     )
 
 

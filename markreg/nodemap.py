@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import cast
 
 from markreg.bits import BitsError, full, parse_int
-from markreg.model import FIELDS, Node, Owned, Seen
+from markreg.model import FIELDS, Node, Owned, Row, Seen
 
 UNATTRIBUTED = "unattributed:"
 
@@ -49,18 +49,21 @@ class Known:
 @dataclass(frozen=True, slots=True)
 class NodeMap:
     """What is known of a node: components that are present or own a statement, with their layouts (None: not known); what is
-    written and tested; what connections carry.
+    written and tested; what connections carry; rows of databases, and what zones are called.
     """
 
     present: Mapping[str, str | None]
     known: tuple[Known, ...]
     seen: tuple[Seen, ...] = ()
+    rows: tuple[Row, ...] = ()
+    zones: Mapping[str, str] = field(default_factory=dict)
 
     @staticmethod
     def of_node(node: Node) -> NodeMap:
         """The map of a node that was read here."""
         known = (k for owned in node.uses for k in _of_use(owned))
-        return NodeMap._made({c.name: c.layout for c in node.components}, _joined(known), node.seen)
+        made = NodeMap._made({c.name: c.layout for c in node.components}, _joined(known), node.seen)
+        return replace(made, rows=node.rows, zones={str(z.number): z.name for z in node.zones})
 
     @staticmethod
     def _made(components: Mapping[str, str | None], known: tuple[Known, ...], seen: tuple[Seen, ...] = ()) -> NodeMap:
@@ -104,16 +107,16 @@ def _of_use(owned: Owned) -> Iterable[Known]:
 
 
 def _of_json(use: dict[str, object]) -> Iterable[Known]:
-    field, place, location = FIELDS.get(str(use["field"])), use["place"], use["location"]
-    if field is None or not isinstance(place, dict) or not isinstance(location, dict):
+    known, place, location = FIELDS.get(str(use["field"])), use["place"], use["location"]
+    if known is None or not isinstance(place, dict) or not isinstance(location, dict):
         return
     line, count = location.get("line"), use.get("occurrences", 1)
     base = Known(
         str(use["owner"]),
         str(use.get("reservation") or ""),
-        field.name,
+        known.name,
         str(use["access"]),
-        _number(use["mask"], field.width),
+        _number(use["mask"], known.width),
         0,
         0,
         str(place["text"]),
@@ -125,8 +128,8 @@ def _of_json(use: dict[str, object]) -> Iterable[Known]:
     values = effect.get("values") if isinstance(effect, dict) else None
     if isinstance(values, list):
         pairs = (cast("list[object]", pair) for pair in values if isinstance(pair, list) and len(pair) == 2)
-        yield from (replace(base, value=_number(a, field.width), high=_number(b, field.width)) for a, b in pairs)
-    elif use.get("value") is not None and (value := _number(use["value"], field.width)):
+        yield from (replace(base, value=_number(a, known.width), high=_number(b, known.width)) for a, b in pairs)
+    elif use.get("value") is not None and (value := _number(use["value"], known.width)):
         yield replace(base, value=value, high=value)
 
 

@@ -15,11 +15,11 @@ from tests.support import ROOT
 LAYERS = (
     ("", "bits"),
     ("transfer",),
-    ("model", "chains", "source", "resources"),
+    ("model", "deployment", "chains", "flow", "source", "resources"),
     ("formats", "bpf", "manifests", "archives", "inputs", "collect"),
     ("paths", "attribution", "registry"),
-    ("node", "captures"),
-    ("checks", "decode", "nodemap", "report", "catalogue", "fleet"),
+    ("node", "captures", "deployed", "northbound"),
+    ("checks", "decode", "observation", "nodemap", "report", "catalogue", "plan", "fleet"),
     ("audit", "ignores", "baseline", "annotate"),
     ("cli", "__main__"),
 )

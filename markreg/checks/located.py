@@ -14,7 +14,7 @@ def location(context: Context, role: str, owned: Owned, line: int | None = None)
     """One line of a use, by default its first."""
     use = owned.use
     number = use.lines[0] if line is None and use.lines else line or 0
-    source = context.sources.get(use.path)
+    source = context.sources.get(use.path) if number else None  # of a binary file only the clause can be shown
     text = source.line(number) if source else use.clause
     column, end = source.locate(number, use.clause) if source else (1, len(text) + 1)
     return Location(role, owned.owner, use.place.text, use.path, number, column, end, text, owned.id)

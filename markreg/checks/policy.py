@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from markreg import deployed
 from markreg.checks import Context, unattributed
 from markreg.checks.located import locations
 from markreg.checks.severity import limited
@@ -48,7 +49,7 @@ class _Policy:
         self.covered, self.movable = {}, set()
         for name in self.present:
             self._cover(registry, name)
-        resolver = Resolver(registry)
+        resolver = deployed.resolver(registry, context.node.deployed)
         self.in_force = [row for name in sorted(self.present) for row in resolver.in_force(name)]
 
     def _cover(self, registry: Registry, name: str) -> None:

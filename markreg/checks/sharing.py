@@ -79,6 +79,8 @@ class _Sharing:
 
     def note(self, code: str, writer: Owned, reader: Owned, mask: int, weak: bool = False, **more: object) -> None:
         """Adds a pair. ``weak``: only a presumed use makes it one."""
+        if writer.use.basis == reader.use.basis == "manifest":
+            return  # nobody has seen a rule of either: what their reservations share is MK305
         carrier = more.get("carriers")
         name = carrier[-1].owner if isinstance(carrier, tuple) and carrier and code == "MK104" else ""
         key = (code, writer.owner, reader.owner, reader.use.field, name, weak)
@@ -182,6 +184,8 @@ class _Sharing:
         for first in self.writers:
             for second in self.uses:
                 if first.owner == second.owner or first.use.field != second.use.field or second.use.possible:
+                    continue
+                if self.order.separate(first.use, second.use):
                     continue
                 meant = second.use.mask if second.use.effect is None else _means(second.use)
                 mask = sets(first.use) & meant & ~self._told(first.owner, second.owner, first.use.field)

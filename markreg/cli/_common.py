@@ -72,8 +72,28 @@ MAX_ENTRIES = 200_000
 ColorOption = Annotated[
     str, typer.Option("--color", envvar="MARKREG_COLOR", metavar="WHEN", help="auto, always or never; NO_COLOR counts too.")
 ]
+FieldsOption = Annotated[
+    str, typer.Option("--fields", envvar="MARKREG_FIELDS", metavar="NAME,…", help="Registers to read as marks: reg0 … reg31, metadata.")
+]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", envvar="MARKREG_QUIET", help="Findings only.")]
 VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", envvar="MARKREG_VERBOSE", help="More of everything.")]
+
+
+def fields(text: str) -> frozenset[str]:
+    """The registers that ``--fields`` names, with or without ``ovs.``; exit 2 for what is none."""
+    from markreg.model import PIPELINE
+
+    known = {f.name.removeprefix("ovs."): f.name for f in PIPELINE}
+    words = [word.strip().removeprefix("ovs.") for word in text.split(",") if word.strip()]
+    for word in words:
+        if word not in known:
+            fail(f"--fields: {word!r} is none of reg0 … reg31, metadata")
+    return frozenset(known[word] for word in words)
+
+
+def field_name(word: str, known: Registry) -> str:
+    """A field as the registry names it: registers of Open vSwitch with or without ``ovs.``."""
+    return f"ovs.{word}" if word not in known.fields and f"ovs.{word}" in known.fields else word
 
 
 def say(message: str) -> None:

@@ -26,6 +26,7 @@ def register(app: typer.Typer) -> None:
         strict: common.StrictOption = False,
         baseline: _baseline.BaselineOption = None,
         write_baseline: _baseline.WriteOption = False,
+        fields: common.FieldsOption = "",
         netns: common.NetnsOption = None,
         all_netns: common.AllNetnsOption = False,
         timeout: common.TimeoutOption = 60,
@@ -40,6 +41,6 @@ def register(app: typer.Typer) -> None:
         common.check_words(form, reports.names(), color, notation, fail_on)
         known = common.load_registry(registry)
         gathered = common.gather(paths, notation, timeout, netns, all_netns, entries)
-        done = common.choose(_baseline.settle(engine.audit(gathered, known), baseline, write_baseline), select, ignore)
+        done = common.choose(_baseline.settle(engine.audit(gathered, known, common.fields(fields)), baseline, write_baseline), select, ignore)
         common.report(done, engine.sources(gathered, done.node), form, output, color, quiet, verbose)
         raise typer.Exit(common.status(done, "never" if exit_zero else fail_on, strict))

@@ -19,6 +19,7 @@ def register(app: typer.Typer) -> None:
             list[str] | None,
             typer.Option("--free", envvar="MARKREG_FREE", metavar="FIELD", help="Say which bits of a field are free here and in the plan."),
         ] = None,
+        fields: common.FieldsOption = "",
         registry: common.RegistryOption = None,
         form: common.TwoFormatsOption = "text",
         output: common.OutputOption = None,
@@ -39,16 +40,18 @@ def register(app: typer.Typer) -> None:
 
         common.check_words(form, ("json", "text"), color, notation)
         known = common.load_registry(registry)
-        for field in free or ():
+        wanted = [common.field_name(field, known) for field in dict.fromkeys(free or ())]
+        for field in wanted:
             if field not in known.fields:
                 common.fail(f"--free: no field is called {field!r}{did_you_mean(field, known.fields)}")
-        node = build(common.gather(paths, notation, timeout), known)
+        asked = common.fields(fields) | {f for f in wanted if f.startswith("ovs.")}
+        node = build(common.gather(paths, notation, timeout), known, asked)
         for problem in node.problems:
             common.say(f"MK902 {problem.path}: {problem.message}")
         for problem in node.unread:
             common.say(f"MK903 {problem.path} could not be read: {problem.message}")
         done = Audit(node, (), not (node.opaque or node.problems), shown(known.path), known.sha256)
-        found = tuple(free_bits(node, known, field) for field in dict.fromkeys(free or ()))
+        found = tuple(free_bits(node, known, field) for field in dict.fromkeys(wanted))
         if form == "json":
             text = mapped.document(done, found if free else None)
         else:

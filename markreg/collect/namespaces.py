@@ -139,6 +139,12 @@ def take(
         budget.bytes -= sum(len(c.data) for c in inside.captures)
         captures += [replace(c, name=_called(c.name, namespace), netns=namespace.name) for c in inside.captures]
         failures += [replace(f, name=_called(f.name, namespace)) for f in inside.failures]
+    if any(namespace.name == HOST for namespace in namespaces):
+        if progress:
+            progress("Open vSwitch")
+        node = tools.machine(budget)
+        captures += node.captures
+        failures += node.failures
     return Taken(tuple(captures), tuple(failures))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from markreg.collect import connections, kernel, legacy, nftables, rulesets, sockets, sysctls, traffic, tunnels
+from markreg.collect import bpf, connections, kernel, legacy, nftables, rulesets, sockets, switches, sysctls, traffic, tunnels
 from markreg.collect.captured import Capture, Failure
 from markreg.collect.limits import ENTRIES, SECONDS, Budget
 from markreg.collect.programs import Output, find, run
@@ -35,7 +35,19 @@ def live(seconds: float = SECONDS, entries: int = ENTRIES) -> Gathered:
     Nothing is loaded, created or locked, and no key is read. ``seconds``: for the whole run. What is there and could not be
     read is in ``unread``.
     """
-    return everything(Budget(seconds, entries=entries)).gathered
+    budget = Budget(seconds, entries=entries)
+    gathered, more = everything(budget).gathered, machine(budget).gathered
+    gathered.known += more.known
+    gathered.unread += more.unread
+    return gathered
+
+
+def machine(budget: Budget) -> Live:
+    """The captures that are of the whole machine, whatever network namespace this process is in."""
+    node = Live(budget.seconds)
+    node.budget = budget
+    switches.read(node)
+    return node
 
 
 def everything(budget: Budget, progress: Callable[[str], None] | None = None) -> Live:
@@ -49,6 +61,7 @@ def everything(budget: Budget, progress: Callable[[str], None] | None = None) ->
         ("ip rule", node.rules),
         ("ip xfrm", node.xfrm),
         ("tc", lambda: traffic.read(node)),
+        ("BPF programs", lambda: bpf.read(node)),
         ("tunnels", lambda: tunnels.read(node)),
         ("conntrack", lambda: connections.read(node)),
         ("sockets", lambda: sockets.read(node)),

@@ -12,6 +12,7 @@ from markreg.checks import pages
 from markreg.model import Audit, Component, Finding, Input, Location
 from markreg.report import Options
 from markreg.report.parts.ownership import Map, maps
+from markreg.report.parts.programjson import programs
 from markreg.report.parts.usejson import Json, Printer, excerpt, masked
 from markreg.report.parts.words import counts
 from markreg.source import Source
@@ -30,6 +31,7 @@ def render(audit: Audit, options: Options, sources: Mapping[str, Source]) -> str
         "uses": [uses.use(owned) for owned in audit.node.uses],
         "map": ownership(audit),
         "findings": findings_of(audit.findings),
+        **programs(audit),
         "summary": {"errors": number["error"], "warnings": number["warning"], "notes": number["note"]},
     }
     return dumped(document)

@@ -9,6 +9,7 @@ from markreg.bits import format_bits, format_mask, format_value_mask
 from markreg.decode import Answer, Part, Reading, meaning
 from markreg.model import Seen
 from markreg.nodemap import Known
+from markreg.observation import Observation
 from markreg.registry.model import Field
 from markreg.report.parts.snippet import safe
 from markreg.report.parts.usejson import Json
@@ -24,14 +25,22 @@ def text(answer: Answer, field: Field, unicode: bool, verbose: bool = False) -> 
 
 def _lines(answer: Answer, field: Field, verbose: bool) -> Iterator[str]:
     yield meaning(field, answer.value, answer.mask)
+    if answer.identified:
+        first, *behind = answer.identified
+        yield ""
+        yield f"{first} ({answer.note})"
+        yield from (f"  {line}" for line in (behind if verbose else behind[:_MOST]))
+        yield from _more(len(behind), verbose)
     if answer.node:
         yield ""
         yield "on this node:"
         for known in answer.node if verbose else answer.node[:_MOST]:
             yield _known(known, field.width)
         yield from _more(len(answer.node), verbose)
+    called = dict(answer.zones)
     for seen in answer.seen:
-        zone = f", zone {seen.zone}" if seen.zone is not None else ""
+        name = f" ({called[seen.zone]})" if seen.zone in called else ""
+        zone = f", zone {seen.zone}{name}" if seen.zone is not None else ""
         yield f"  carried by {seen.count} connection{'s' * (seen.count != 1)}{zone}, first at {seen.path}:{seen.line}"
     if answer.readings:
         yield ""
@@ -87,6 +96,36 @@ def document(answer: Answer) -> str:
         "node": [_known_json(known) for known in answer.node],
         "seen": [_seen_json(seen) for seen in answer.seen],
         "any_value": list(answer.whole),
+        "identified": list(answer.identified),
+        "note": answer.note,
+    }
+    return json.dumps(made, indent=2) + "\n"
+
+
+def observation(one: Observation, unicode: bool) -> str:
+    """An observation domain and point, a part of it a line."""
+    said = [f"observation domain {format_mask(one.domain)}{'' if one.point is None else f', point {one.point}'}", ""]
+    named = ", ".join(one.applications) or "no name in the registry; Sampling_App of a northbound dump has its type"
+    said.append(f"  application {one.application}: {named}")
+    said.append(f"  datapath key {one.key}: {one.datapath or 'Datapath_Binding of a southbound dump has its name'}")
+    if one.point is not None:
+        known = (*one.reserved, *one.behind)
+        none = "no ACL that was given; of sampled drops it is the flow's cookie"
+        said += [f"  point {one.point}: {line}" for line in known] or [f"  point {one.point} ({format_mask(one.point)}): {none}"]
+    return "".join(f"{safe(line, unicode)}\n" for line in said)
+
+
+def observation_document(one: Observation) -> str:
+    """The same for programs."""
+    made: dict[str, Json] = {
+        "schema": SCHEMA,
+        "field": "obs",
+        "domain": format_mask(one.domain),
+        "application": {"id": one.application, "names": list(one.applications)},
+        "datapath": {"key": one.key, "name": one.datapath},
+        "point": one.point,
+        "reserved_by": list(one.reserved),
+        "behind": list(one.behind),
     }
     return json.dumps(made, indent=2) + "\n"
 

@@ -9,10 +9,13 @@ from markreg.bits import format_mask, full
 from markreg.model import Owned, Place, Use
 from markreg.report.parts.ownership import width_of
 from markreg.source import Source
+from markreg.transfer import Word
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 MOST_LINES = 100
 LONGEST_TEXT = 1000
+# What only places of OpenFlow and of BPF have.
+_OWN_KEYS = ("bridge", "cookie", "datapath", "object", "program", "section", "attach", "direction", "device")
 
 
 def masked(value: int | None) -> str | None:
@@ -60,7 +63,7 @@ class Printer:
         }
         if use.access != "read":
             said["effect"] = _effect(use, width_of(use.field, (owned,)))
-        said |= {"place": _place(use.place), "location": self._location(use)}
+        said |= {"place": place_json(use.place), "location": self._location(use)}
         if len(use.lines) > 1:
             said |= {"lines": list(use.lines[:MOST_LINES]), "occurrences": len(use.lines)}
         return said
@@ -97,7 +100,7 @@ def _effect(use: Use, width: int) -> Json:
             else:
                 # The contract's shift counts towards the least significant bit: bit i comes from bit i + shift.
                 copies.append({"to": format_mask(bits), "from": symbol, "shift": -shift, "inverted": inverted})
-    return {
+    said: dict[str, Json] = {
         "may_set": format_mask(one),
         "may_clear": format_mask(zero),
         "may_keep": format_mask(kept | use.mask if use.possible else kept),
@@ -106,9 +109,24 @@ def _effect(use: Use, width: int) -> Json:
         "copies": copies,
         "values": _intervals(use.values) if use.values else None,
     }
+    if word := use.transient:
+        mask = word.zero | word.one | word.other | word.copied()
+        said["transient"] = {"mask": format_mask(mask), **word_json(word, use.field)}
+    return said
 
 
-def _place(place: Place) -> Json:
+def word_json(word: Word, field: str) -> dict[str, Json]:
+    """What bits may become, without those that keep what they are."""
+    moved: list[Json] = [
+        {"to": format_mask(bits), "from": symbol, "shift": -shift, "inverted": inverted}
+        for (symbol, shift, inverted), bits in word.copies
+        if (symbol, shift, inverted) != (field, 0, False)
+    ]
+    said = {"may_set": format_mask(word.one), "may_clear": format_mask(word.zero), "unknown": format_mask(word.other)}
+    return {**said, "copies": moved}
+
+
+def place_json(place: Place) -> Json:
     """What every place has, then what its kind has."""
     hooks: list[Json] = [{"hook": hook.hook, "priority": hook.priority} for hook in place.hooks]
     said: dict[str, Json] = {"kind": place.kind, "text": place.text, "family": place.family}
@@ -117,4 +135,5 @@ def _place(place: Place) -> Json:
     if place.kind == "rule":
         return said | {"priority": place.priority, "table": place.table}
     known: dict[str, Json] = {"table": place.table, "chain": place.chain, "priority": place.priority, "hooks": hooks}
+    known |= {key: getattr(place, key) for key in _OWN_KEYS}
     return said | {key: value for key, value in known.items() if value not in ("", None, [])}
