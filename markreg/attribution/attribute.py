@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from markreg.attribution.evidence import describe, mark_key, rule_facts, table_facts, table_kinds, use_facts, use_kinds
 from markreg.attribution.explain import Explainer, chosen_layouts
 from markreg.attribution.flows import OVN, FlowOwners, Verdict
+from markreg.attribution.inferred import inferred, said
 from markreg.attribution.unclaimed import PREFIX, Unclaimed, group
 from markreg.model import Component, Confidence, Owned, Reading, Rule, Table, Use
 from markreg.registry.effective import Settings
@@ -34,11 +35,15 @@ def attribute(
     work = _Attribution(readings, registry)
     work.find_components()
     claims = work.claim()
-    known = {**work.releases, **(releases or {})}
-    explain, layouts = chosen_layouts(registry, [(c.use, c.owner, c.signature) for c in claims], known, settings or {})
+    releases, settings = releases or {}, settings or {}
+    known = {**work.releases, **releases}
+    attributed = [(c.use, c.owner, c.signature) for c in claims]
+    shown = inferred(registry, attributed, settings)
+    both = {name: {**shown.get(name, {}), **settings.get(name, {})} for name in {*shown, *settings}}
+    explain, layouts = chosen_layouts(registry, attributed, known, both)
     owned = tuple(_owned(number, claim, explain) for number, claim in enumerate(claims, 1))
     components = tuple(
-        Component(name, found.confidence, tuple(found.texts[:_EVIDENCE]), layouts.get(name), (releases or {}).get(name))
+        Component(name, found.confidence, (*found.texts[:_EVIDENCE], *said(shown.get(name, {}))), layouts.get(name), releases.get(name))
         for name, found in sorted(work.present.items())
     )
     return components, owned

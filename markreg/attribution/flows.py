@@ -172,9 +172,12 @@ class FlowOwners:
         table = int(use.place.table) if use.place.table.isdigit() else None
         if not shape.at(table, use.place.priority, known) or (use.target and not shape.follows):
             return False
+        here = [row for name in shape.writes for row in self._rows.get(name, ()) if row.field == use.field and _of_time(row, known)]
+        if any(row.mask & ~use.mask for row in here if row.reservation.name in shape.always):
+            return False
         mask = 0
-        for row in (row for name in shape.writes for row in self._rows.get(name, ())):
-            if row.field == use.field and not row.mask & ~use.mask and within(self._registry, row.scope, use) and _of_time(row, known):
+        for row in here:
+            if not row.mask & ~use.mask and within(self._registry, row.scope, use):
                 mask |= row.mask
         return mask == use.mask
 

@@ -29,9 +29,13 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class FlowShape:
-    """Reservations of OVN that one flow writes together, where, and whether the packet goes on in the same list of actions."""
+    """Reservations of OVN that one flow writes together, where, and whether the packet goes on in the same list of actions.
+
+    ``always``: those without which it writes nothing of their field.
+    """
 
     writes: frozenset[str]
+    always: frozenset[str]
     stages: frozenset[str]
     priority: Ranges
     follows: bool
@@ -57,6 +61,7 @@ def shapes() -> tuple[FlowShape, ...]:
     return tuple(
         FlowShape(
             frozenset(x["writes"]),
+            frozenset(x.get("always", ())),
             frozenset(x.get("stages", ())),
             parse_ranges(x["priority"]) if "priority" in x else (),
             x.get("follows", True),
