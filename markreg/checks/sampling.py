@@ -13,16 +13,17 @@ from markreg.bits import BitsError, format_mask, full
 from markreg.checks import Context
 from markreg.checks.located import location_at
 from markreg.formats._sampling import Emitted, emitted
-from markreg.model import Finding, Location, Row
+from markreg.model import Finding, Location
 from markreg.northbound import Database, databases
 from markreg.registry.numbers import Ranges, parse_ranges
+from markreg.rows import Row
 
 COLLECTOR, APPLICATION, POINT, LABEL = "ovn/obs_collector_id", "ovn/sampling_app_id", "ovn/obs_point_id", "ovn/label"
 _PLACES = {
     COLLECTOR: ("ct_mark", full(8) << 16),
     POINT: ("ct_label", full(32) << 96),
     LABEL: ("ct_label", full(32) << 96),
-    APPLICATION: ("", 0),
+    APPLICATION: ("ovn.obs_domain_id", full(8) << 24),
 }
 # What rows call the same id.
 COLUMNS = (

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from markreg.bits import full
 from markreg.source import Source
 
 _SAMPLE = re.compile(rb"(?<![\w.])sample\(probability=\d+, ?([^()]{1,300})\)")
@@ -17,7 +18,7 @@ _LINE = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class Emitted:
-    """A sample action. ``app``: the application id, None where the domain is no constant. ``drop``: its point is the flow's own cookie."""
+    """A sample action. ``app``: the application id, None where the domain is no constant. ``drop``: of a dropped packet."""
 
     app: int | None
     set_id: int | None
@@ -42,7 +43,10 @@ def emitted(source: Source) -> Iterator[Emitted]:
         number = _number(domain)
         app = number if logical or number is None else number >> _KEY_BITS
         said = _number(point)
-        drop = point == b"$cookie" or said == 0 or bool(cookie and said is not None and said == int(cookie[1], 16) & 0xFFFFFFFF)
+        # What ovn-controller itself drops is of no logical datapath (key 0), and its point is the number of the table.
+        physical = not logical and number is not None and not number & full(_KEY_BITS)
+        own = bool(cookie and said is not None and said == int(cookie[1], 16) & 0xFFFFFFFF)
+        drop = point == b"$cookie" or said == 0 or physical or own
         key = (app, _number(parts.get(b"collector_set", b"")), drop)
         if key in seen:
             continue

@@ -1,4 +1,5 @@
-"""Rows of OVSDB databases: ``ovn-nbctl``, ``ovn-sbctl`` and ``ovs-vsctl list`` (also --format=table, csv, json), ``ovsdb-client dump``.
+"""Rows of OVSDB databases: ``ovn-nbctl``, ``ovn-sbctl`` and ``ovs-vsctl list`` (also --format=table, csv, json), ``ovsdb-client dump``,
+and the files of databases themselves.
 
 A row is no statement of a packet's way, but says what others number: sampling ids, zones, cookies. Rows that are statements all the
 same become uses: logical flows, a tunnel's egress_pkt_mark, a router policy's pkt_mark.
@@ -7,15 +8,17 @@ same become uses: logical flows, a tunnel's egress_pkt_mark, a router policy's p
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from markreg.formats._ovn_language import MENTION, actions, match
+from markreg.formats._ovn_language import MENTION, Deed, actions, match
 from markreg.formats._ovn_uses import Uses
+from markreg.formats._ovsdb_log import HEADER, in_log
 from markreg.formats._ovsdb_settings import place_of, said
 from markreg.formats._ovsdb_tables import JSON, Framed, Kind, in_json, in_text, kind_of, name_in
 from markreg.formats._ovsdb_values import Value, without_secrets
-from markreg.model import Problem, Reading, Row, Scope, ZoneName
+from markreg.model import Problem, Reading, Scope
+from markreg.rows import Row, ZoneName
 from markreg.source import Source
 
 NAMES = ("ovsdb",)
@@ -31,7 +34,7 @@ _LARGEST_ZONE = 65535
 def detect(source: Source) -> str | None:
     """By a row's ``_uuid`` in one of the forms, or a document with headings and data."""
     head = source.head()
-    return NAMES[0] if JSON.match(head) or any(p.search(head) for p in (_LIST, _TABLE, _CSV)) else None
+    return NAMES[0] if JSON.match(head) or HEADER.match(head) or any(p.search(head) for p in (_LIST, _TABLE, _CSV)) else None
 
 
 def read(source: Source, name: str, scope: Scope) -> Reading:
@@ -41,12 +44,14 @@ def read(source: Source, name: str, scope: Scope) -> Reading:
     text = source.text()
     problems: list[Problem] = []
     try:
-        if JSON.match(text):
+        if HEADER.match(text):
+            reader.rows(in_log(text))
+        elif JSON.match(text):
             reader.rows(in_json(source))
         else:
             reader.rows(in_text(text.replace("\0", "\ufffd")))
     except ValueError as error:
-        problems.append(Problem(source.path, 1, f"is no table of OVSDB as JSON: {error}"))
+        problems.append(Problem(source.path, 1, f"is no table or file of OVSDB: {error}"))
     return Reading(
         source.path,
         name,
@@ -96,7 +101,9 @@ class _Reader:
         columns: dict[str, Value] = {c: row.value(c) for c in row.cells if c in kind.keep}
         kept = Row(kind.name, row.text("_uuid"), columns, self.path, row.line)
         self.kept.append(kept)
-        for column, reader in (*((c, match) for c in kind.expressions), *((c, actions) for c in kind.actions)):
+        readers: list[tuple[str, Callable[[str], tuple[Deed, ...]]]] = [(c, match) for c in kind.expressions]
+        readers += [(c, actions) for c in kind.actions]
+        for column, reader in readers:
             cell = row.cells.get(column)
             if cell and isinstance(cell[0], str) and MENTION.search(cell[0]):
                 self.uses.said(reader, row.text(column), place_of(kept, kind.datapath), cell[1])
