@@ -68,7 +68,8 @@ class _Claim:
 
 def _owned(number: int, claim: _Claim, explain: Explainer) -> Owned:
     path = claim.path or explain.reservation(claim.use, claim.owner, claim.signature)
-    return Owned(f"u{number}", claim.use, claim.owner, path, claim.by, claim.confidence)
+    means = explain.means(claim.use, claim.owner)
+    return Owned(f"u{number}", claim.use, claim.owner, path, claim.by, claim.confidence, means)
 
 
 @dataclass(slots=True)

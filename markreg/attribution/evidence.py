@@ -22,6 +22,9 @@ _DEVICE = re.compile(r"(?<!\S)(?:-i|-o|--in-interface|--out-interface|iifname|oi
 _SET = re.compile(r"(?:--match-set|--add-set|--map-set)\s+(\S+)|(?<!\S)@([\w.-]+)")
 _COOKIE = re.compile(r"\bcookie=(0x[0-9a-fA-F]+|[0-9]+)")
 _BRIDGE = re.compile(r"\b(br[\w.-]*)")
+# How statements of BPF programs say which maps they use and where they are pinned.
+_MAP = re.compile(r"(?<!\S)map (\S+)")
+_PIN = re.compile(r"(?<!\S)pin (\S+)")
 _NO_PLACE = frozenset({"kind", "name", "type", "image", "config_map"})
 
 
@@ -96,6 +99,9 @@ def use_facts(use: Use) -> dict[str, Sequence[str]]:
     if use.scope.zone:
         facts["zone"] = (use.scope.zone,)
     facts["object"] = (use.path, use.path.rpartition("/")[2])
+    if place.program:
+        facts["map"] = tuple(_MAP.findall(use.statement))
+        facts["pin"] = tuple(_PIN.findall(use.statement))
     facts.update(_said(place))
     return facts
 

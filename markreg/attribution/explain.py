@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from markreg.attribution.scoped import within
-from markreg.bits import full
+from markreg.bits import format_mask, full
 from markreg.model import Use
 from markreg.registry.effective import Effective, Resolver, Settings, layout_of, layouts
 from markreg.registry.model import Registry
@@ -85,12 +85,44 @@ class Explainer:
             and within(self.registry, row.scope, use)
         ]
 
+    def means(self, use: Use, owner: str) -> tuple[str, ...]:
+        """The names of the codes that a use writes or looks for, by every reservation that has codes there, in the registry's order."""
+        if owner not in self.registry.components:
+            return ()
+        found: dict[str, None] = {}
+        for row in self.resolver.in_force(owner):
+            if not row.codes or row.field != use.field or not row.mask & use.mask or not _by_its_way(row, use):
+                continue
+            code = _code(use, row.mask)
+            name = next((name for value, name in row.codes if value == code), None)
+            if name:
+                found[f"{row.path} {format_mask(code or 0)}: {name}"] = None
+        return tuple(found)
+
     def _covers(self, row: Effective, use: Use) -> bool:
         if not use.mask & ~row.mask:
             return True
         # A component that writes the whole field on purpose: its bits are those that it sets.
         whole = row.reservation.writes == "whole" and use.access != "read" and use.mask == full(self.registry.fields[row.field].width)
         return whole and use.value is not None and not use.value & ~row.mask
+
+
+def _by_its_way(row: Effective, use: Use) -> bool:
+    """Whether a row is of what acts there: a program's codes are no netfilter rule's, and the reverse."""
+    acts = {"netfilter": "netfilter", "bpf": "bpf", "socket": "socket"}.get(use.place.kind)
+    return acts is None or acts in row.reservation.via or row.reservation.variant is None
+
+
+def _code(use: Use, mask: int) -> int | None:
+    """The bits under a mask that a use looks for, or that it writes; None where they are no constant."""
+    if use.predicate:
+        value = use.predicate.exact()
+        return None if value is None or mask & ~use.predicate.mask else value & mask
+    word = use.effect
+    if word is None or use.values or (word.other | word.zero & word.one | (word.zero | word.one) & word.copied()) & mask:
+        return None
+    foreign = any(bits & mask for source, bits in word.copies if source != (use.field, 0, False))
+    return None if foreign or not word.one & mask else word.one & mask
 
 
 def _at_place(row: Effective, use: Use) -> bool:

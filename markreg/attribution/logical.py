@@ -26,7 +26,7 @@ def release_of(readings: Sequence[Reading], rows: Mapping[str, Sequence[Effectiv
                 if use.place.table in STATEFUL and use.effect is not None and use.field in written:
                     written[use.field] |= use.mask
     fits = [x for x in layouts() if seen <= x.stages.keys() and not (any(written.values()) and _missing(x, rows, written))]
-    if not fits or 2 * len(fits) > len(layouts()):
+    if not fits or 3 * len(fits) > 2 * len(layouts()):
         return None
     return fits[-1].last, f"logical stages as in OVN {named(fits)}"
 

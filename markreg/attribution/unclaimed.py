@@ -104,6 +104,8 @@ def _place(groups: _Groups, item: Unclaimed) -> Node:
     elif place.kind == "openflow" and (place.bridge or place.cookie not in ("", "0x0")):
         node = ("openflow", netns, place.bridge or use.path, place.cookie)
         label = "/".join(w for w in (place.bridge, f"cookie {place.cookie}" if place.cookie else "") if w)
+    elif place.kind in ("datapath", "lflow", "ovsdb") or place.text.startswith("ovs tunnel "):
+        node, label = (place.kind, netns, place.text), place.text
     else:
         name = use.path.rpartition("/")[2]
         node, label = (place.kind, netns, use.path), f"{place.kind}/{name}"

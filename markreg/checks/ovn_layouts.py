@@ -11,7 +11,7 @@ from markreg.checks.located import locations
 from markreg.checks.severity import limited
 from markreg.checks.words import bits_of, listed
 from markreg.model import FIELDS, Finding, Owned, Severity
-from markreg.paths.definitions import sets
+from markreg.paths.uses import sets
 from markreg.registry.model import Reservation
 
 

@@ -9,7 +9,8 @@ from markreg.bits import parse_bits
 from markreg.checks import Context
 from markreg.checks.located import location, location_at
 from markreg.checks.words import bits_of
-from markreg.model import CT_LABEL, Finding, Location, Owned, Row
+from markreg.model import CT_LABEL, Finding, Location, Owned
+from markreg.rows import Row
 
 _OVN = "ovn"
 _HELP = "use one of the two features on a logical switch, not both"
