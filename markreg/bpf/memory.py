@@ -11,7 +11,7 @@ from markreg.bpf.context import WORD
 from markreg.bpf.events import Events, Given, Stored
 from markreg.bpf.image import Image, Program
 from markreg.bpf.scalar import LOW, Number, Scalar, deps, joined, low, symbol, unknown, word_of
-from markreg.bpf.state import LOST, Cell, Ptr, SiteKey, State, Value, get, lose, put, same_bits, slice_of, spliced
+from markreg.bpf.state import LOST, Cell, Frame, Ptr, SiteKey, State, Value, get, lose, put, same_bits, slice_of, spliced
 from markreg.model import CT_MARK
 from markreg.transfer import Word
 
@@ -50,6 +50,7 @@ class Memory:
         kind, of, at = base
         if kind == "stack":
             if at is None:
+                self._frame_read(st.frames[int(of)], key)
                 return unknown(size, LOST)
             return get(st.frames[int(of)], at + off, size, self.order)
         if at is None:
@@ -139,10 +140,13 @@ class Memory:
         if type(base) is Ptr and base.kind == "stack":
             frame = st.frames[int(base.object)]
             if base.offset is None:
+                self._frame_read(frame, key)
+                if isinstance(value, Scalar):
+                    self.events.read(key, deps(value), "stored")
                 lose(frame, None, None)
                 return
             if size < 8:
-                value = unknown(size) if type(value) is Ptr else low(value, 8 * size)  # type: ignore[arg-type]
+                value = low(value, 8 * size) if type(value) is not Ptr else unknown(size)  # type: ignore[arg-type]
             put(frame, base.offset + off, size, value, self.order)
             return
         number: Number = unknown(size) if type(value) is Ptr else low(value, 8 * size)  # type: ignore[arg-type]
@@ -166,6 +170,10 @@ class Memory:
             held = self.events.map_stores.get(where)
             self.events.map_stores[where] = number if held is None else joined(held, number)
         self.events.read(key, deps(number), "stored")
+
+    def _frame_read(self, frame: Frame, key: SiteKey) -> None:
+        """Something of a frame is read or overwritten, and it is not known what: all of it may have an influence from here on."""
+        self.events.read(key, [part for _, value in frame.values() if isinstance(value, Scalar) for part in deps(value)], "stack")
 
     def _anywhere(self, st: State, base: Value, off: int, number: Number, key: SiteKey) -> None:
         """A store through what is not known to be an address."""

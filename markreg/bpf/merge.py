@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass, field
 
 from markreg.bpf.arithmetic import known
 from markreg.bpf.context import MARK
-from markreg.bpf.scalar import LOW, NOWHERE, UNKNOWN, WIDTH, Number, Scalar, joined, single, word_of
-from markreg.bpf.state import Cell, Facts, Ptr, State, Value, agreeing, replaced
+from markreg.bpf.insn import ByteOrder
+from markreg.bpf.scalar import LOW, NOWHERE, UNKNOWN, WIDTH, Deps, Number, Scalar, joined, single, word_of
+from markreg.bpf.state import Cell, Facts, Frame, Ptr, State, Value, agreeing, get, hangs, put, replaced
 from markreg.transfer import Source, Word
 
 
@@ -19,7 +20,32 @@ class Phi:
     symbol: str
     cell: int
     bits: int = 0
-    content: Scalar = Scalar(Word(WIDTH))
+    zero: int = 0
+    one: int = 0
+    other: int = 0
+    copies: dict[Source, int] = field(default_factory=dict)
+    taint: dict[Deps, int] = field(default_factory=dict)
+    origin: frozenset[str] = NOWHERE
+
+    def add(self, value: Number, word: Word, bits: int) -> None:
+        """What came in in these bits. A copy of the symbol itself says nothing."""
+        self.zero |= word.zero & bits
+        self.one |= word.one & bits
+        for source, mask in word.copies:
+            if (mask := mask & bits) and source != (self.symbol, 0, False):
+                self.copies[source] = self.copies.get(source, 0) | mask
+        if isinstance(value, Scalar) and (other := word.other & bits):
+            self.other |= other
+            self.origin |= value.origin
+            for mask, on in value.taint:
+                if mask := mask & bits:
+                    self.taint[on] = self.taint.get(on, 0) | mask
+
+    @property
+    def content(self) -> Scalar:
+        """Everything that came in."""
+        word = Word.make(WIDTH, self.zero, self.one, self.copies, self.other)
+        return Scalar(word, tuple(sorted((mask, on) for on, mask in self.taint.items())), self.origin)
 
 
 class _Meeting:
@@ -27,9 +53,9 @@ class _Meeting:
 
     __slots__ = ("_a", "_b", "_wanted", "a", "b", "phi")
 
-    def __init__(self, phi: Phi, a: Number, b: Number) -> None:
+    def __init__(self, phi: Phi, a: Number, b: Number, x: Word, y: Word) -> None:
         self.phi, self.a, self.b = phi, a, b
-        self._a, self._b = word_of(a), word_of(b)
+        self._a, self._b = x, y
         self._wanted = phi.bits & single(self._a) & single(self._b)
 
     def related(self, a: Number, b: Number) -> int:
@@ -55,7 +81,8 @@ class Meetings:
     """Joins the states of one program. A word of the context that differs becomes, bit by bit, a copy of a *phi symbol* of the place,
     so that what is done to it afterwards is still known to keep the rest of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, order: ByteOrder = "little") -> None:
+        self.order = order
         self.phis: dict[tuple[Hashable, int], Phi] = {}
         self.by_symbol: dict[str, Phi] = {}
 
@@ -93,7 +120,7 @@ class Meetings:
         regs = old.regs
         for i, theirs in enumerate(new.regs):
             mine = regs[i]
-            if mine is theirs:
+            if mine is theirs or mine == theirs:
                 continue
             value_ = _value(mine, theirs, grown, known_before, new.facts)
             if value_ is not mine and value_ != mine:
@@ -102,15 +129,23 @@ class Meetings:
         for frame, other in zip(old.frames, new.frames, strict=True):
             for at in list(frame):
                 held, there = frame[at], other.get(at)
-                if held is there:
+                if held is there or held == there:
                     continue
                 if there is None or there[0] != held[0]:
-                    del frame[at]
-                    changed = True
-                    continue
+                    if type(held[1]) is Ptr or not (hangs(held[1]) or any(hangs(v) for _, v in _parts(other, at, held[0]))):
+                        del frame[at]
+                        changed = True
+                        continue
+                    there = (held[0], get(other, at, held[0], self.order))
                 value_ = _value(held[1], there[1], grown, known_before, new.facts)
                 if value_ is not held[1] and value_ != held[1]:
                     frame[at] = (held[0], value_)
+                    changed = True
+            for at in other.keys() - frame.keys():
+                size, theirs = other[at]
+                if hangs(theirs) and not _covered(frame, at, size):
+                    mine = get(frame, at, size, self.order)
+                    put(frame, at, size, _value(mine, theirs, grown, known_before, new.facts), self.order)
                     changed = True
         old.cells = cells
         symbols = old.symbols | new.symbols
@@ -132,7 +167,7 @@ class Meetings:
             return new
         for i, cell in enumerate(new.cells):
             if phi := self.phis.get((place, i)):
-                self._add(phi, cell.value, phi.bits)
+                phi.add(cell.value, word_of(cell.value), phi.bits)
         fresh = new.copy()
         fresh.forget(stale)
         return fresh
@@ -147,10 +182,13 @@ class Meetings:
             phi = self.phis[(place, i)] = Phi(f"phi{len(self.phis)}", i)
             self.by_symbol[phi.symbol] = phi
         fresh = bits & ~phi.bits
-        self._add(phi, a, fresh)
-        phi.bits |= fresh
-        self._add(phi, b, phi.bits)
-        grown.append(_Meeting(phi, a, b))
+        if fresh:
+            phi.add(a, x, fresh)
+            phi.bits |= fresh
+        phi.add(b, y, phi.bits)
+        grown.append(_Meeting(phi, a, b, x, y))
+        if not fresh and isinstance(a, Scalar) and not x.other & ~phi.bits:
+            return a
         rest = x.only(~phi.bits)
         taint = tuple(sorted({(m & ~phi.bits, on) for v in (a, b) if isinstance(v, Scalar) for m, on in v.taint if m & ~phi.bits}))
         origin = NOWHERE
@@ -158,16 +196,6 @@ class Meetings:
             origin = (a.origin if isinstance(a, Scalar) else NOWHERE) | (b.origin if isinstance(b, Scalar) else NOWHERE)
         copies = {**dict(rest.copies), Source(phi.symbol): phi.bits}
         return Scalar(Word.make(WIDTH, rest.zero, rest.one, copies, rest.other), taint if rest.other else (), origin)
-
-    def _add(self, phi: Phi, value: Number, bits: int) -> None:
-        """What came in, without the symbol itself: that says nothing."""
-        if not bits:
-            return
-        word = word_of(value)
-        bits &= ~word.keeps(phi.symbol)
-        taint = tuple((m & bits, on) for m, on in value.taint if m & bits) if isinstance(value, Scalar) else ()
-        origin = value.origin if isinstance(value, Scalar) and word.other & bits else NOWHERE
-        phi.content = joined(phi.content, Scalar(word.only(bits), taint, origin))  # type: ignore[assignment]
 
 
 def _difference(x: Word, y: Word) -> int:
@@ -190,9 +218,21 @@ def _common(a: Facts, b: Facts) -> Facts:
     return found
 
 
+def _parts(frame: Frame, at: int, size: int) -> Iterator[tuple[int, Value]]:
+    """What lies in some bytes of a frame: sizes and values."""
+    return (held for start in range(at - 7, at + size) if (held := frame.get(start)) and start + held[0] > at)
+
+
+def _covered(frame: Frame, at: int, size: int) -> bool:
+    """Whether something is held for each of these bytes."""
+    missing = set(range(at, at + size))
+    for start in range(at - 7, at + size):
+        if held := frame.get(start):
+            missing.difference_update(range(start, start + held[0]))
+    return not missing
+
+
 def _value(a: Value, b: Value, grown: list[_Meeting], facts_a: Facts, facts_b: Facts) -> Value:
-    if a == b:
-        return a
     if type(a) is Ptr or type(b) is Ptr:
         return _address(a, b)
     result = joined(a, b)  # type: ignore[arg-type]

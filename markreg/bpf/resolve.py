@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping
 
 from markreg.bits import full
 from markreg.bpf.context import MARK
-from markreg.bpf.events import Asked, Events
+from markreg.bpf.events import Asked, Events, Stored
 from markreg.bpf.facts import Facts, Handed, Site, Test, WordFacts
 from markreg.bpf.image import Program
 from markreg.bpf.merge import Meetings
 from markreg.bpf.scalar import LOW, WIDTH, Number, Scalar, deps, word_of
-from markreg.bpf.state import same_bits
+from markreg.bpf.state import StoreKey, same_bits
 from markreg.transfer import Source, Word
 
 _ROUNDS = 200
@@ -23,14 +23,20 @@ class Resolver:
     def __init__(self, meetings: Meetings) -> None:
         self._phis = meetings.by_symbol
         self._solved: dict[str, Word] = {}
+        self._words: dict[Number, Word] = {}
 
     def word(self, value: Number) -> Word:
-        """A number as a word without phi symbols; loaded marks under the name of their field."""
+        """The low 32 bits of a number without phi symbols; loaded marks under the name of their field."""
+        if (known := self._words.get(value)) is not None:
+            return known
         word = word_of(value)
         wanted = {s.symbol for s, _ in word.copies if s.symbol in self._phis}
         if wanted - self._solved.keys():
             self._solve(wanted)
-        return _named(word.applied(self._solved) if wanted else word)
+        if wanted:
+            word = word.applied(self._solved)
+        word = self._words[value] = _named(word).resized(32)
+        return word
 
     def _solve(self, wanted: set[str]) -> None:
         """The phi symbols as words: what came in, until nothing more does."""
@@ -132,11 +138,15 @@ def facts_of(program: Program, events: Events, meetings: Meetings) -> Facts:
         touched[plain] = touched.get(plain, 0) | mask
     owners = {name: i for i, (name, _) in enumerate(program.context.cells)}
     cells = {**owners, **{name: phi.cell for name, phi in meetings.by_symbol.items()}}
+    stores: dict[int, list[tuple[StoreKey, Stored]]] = {i: [] for i in owners.values()}
+    for key, stored in sorted(events.stores.items(), key=lambda item: item[0][1]):
+        stores[stored.cell].append((key, stored))
     words = {
-        name: _word_facts(name, i, events, resolver, reads.get(name, {}), _tests(i, events, resolver, cells)) for name, i in owners.items()
+        name: _word_facts(name, i, stores[i], events, resolver, reads.get(name, {}), _tests(i, events, resolver, cells))
+        for name, i in owners.items()
     }
     handed = tuple(
-        Handed(given.kind, resolver.word(given.value).resized(32), given.bits, at, given.certain, _origins(resolver, "", given.value, LOW))
+        Handed(given.kind, resolver.word(given.value), given.bits, at, given.certain, _origins(resolver, "", given.value, LOW))
         for (_, at), given in sorted(events.given.items(), key=lambda item: item[0][1])
     )
     loaded = {}
@@ -150,23 +160,35 @@ def facts_of(program: Program, events: Events, meetings: Meetings) -> Facts:
     return Facts(program, words, handed, loaded, touched, (), tails, (), tuple(events.notes), tuple(events.limits), events.visits)
 
 
-def _word_facts(name: str, i: int, events: Events, resolver: Resolver, reads: Mapping[int, int], tests: tuple[Test, ...]) -> WordFacts:
+def _word_facts(
+    name: str,
+    i: int,
+    stores: list[tuple[StoreKey, Stored]],
+    events: Events,
+    resolver: Resolver,
+    reads: Mapping[int, int],
+    tests: tuple[Test, ...],
+) -> WordFacts:
     mask = 0
     effect = Word(32)
     last: set[object] = set()
     entry = Word.entry(name, 32)
-    for cells in events.exits.values():
+    kept = not stores
+    for cells in events.exits.values() if stores else ():
         cell = cells[i]
-        word = resolver.word(cell.value).resized(32)
+        last |= cell.sites
+        if not cell.differs:
+            kept = True
+            continue
+        word = resolver.word(cell.value)
         changed = cell.differs & ~word.keeps(name) & LOW
         mask |= changed
         effect |= word.masked_into(entry, changed)
-        last |= cell.sites
+    if kept:
+        effect |= entry
     sites: dict[int, Site] = {}
-    for key, stored in sorted(events.stores.items(), key=lambda item: item[0][1]):
-        if stored.cell != i:
-            continue
-        word = resolver.word(stored.after).resized(32)
+    for key, stored in stores:
+        word = resolver.word(stored.after)
         changed = stored.differs & ~word.keeps(name) & LOW
         keeps = same_bits(stored.after, stored.before)
         site = Site(

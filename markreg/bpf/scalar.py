@@ -147,9 +147,13 @@ def deps(value: Number, mask: int = ALL) -> Iterator[tuple[str, int]]:
 
 def ones(value: Number) -> int:
     """Bits that may be 1; as a number also the largest value."""
-    if isinstance(value, Scalar):
-        return value.word.one | value.word.other | value.word.copied()
-    return value
+    if isinstance(value, int):
+        return value
+    _, _, mask, copies, other = value.word
+    mask |= other
+    for _, bits in copies:
+        mask |= bits
+    return mask
 
 
 def _mixed(a: Scalar, b: Scalar, word: Word, taint_a: int, taint_b: int) -> Number:
@@ -232,7 +236,7 @@ def shifted(a: Number, amount: int) -> Number:
 
 def low(a: Number, bits: int) -> Number:
     """The low ``bits`` bits, extended with zeros."""
-    return conj(a, full(bits))
+    return a & (1 << bits) - 1 if isinstance(a, int) else conj(a, (1 << bits) - 1)
 
 
 def single(word: Word) -> int:

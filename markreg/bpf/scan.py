@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass, field
 
 from markreg.bpf import helpers
@@ -15,16 +16,18 @@ _BYTE_OFFSET = 0
 
 @dataclass(slots=True)
 class Function:
-    """One function. ``leaders``: where its blocks begin; ``callees``: entries of functions that it calls or gives away the address of.
+    """One function. ``leaders``: where its blocks begin, with their place in an order in which a block comes behind all from which it
+    is reached, but for loops; ``callees``: entries of functions that it calls or gives away the address of.
 
-    ``concerned``: whether a call in it may have to do with marks. ``accesses``: CO-RE accesses to marks.
+    ``size``: instructions. ``concerned``: whether a call in it may have to do with marks. ``accesses``: CO-RE accesses to marks.
     """
 
-    leaders: frozenset[int] = frozenset()
+    leaders: dict[int, int] = field(default_factory=dict)
     callees: set[int] = field(default_factory=set)
     maps: dict[str, None] = field(default_factory=dict)
     accesses: list[tuple[str, int]] = field(default_factory=list)
     concerned: bool = False
+    size: int = 0
 
 
 class Scan:
@@ -54,6 +57,7 @@ class Scan:
     def _look(self, entry: int) -> Function:
         found = Function()
         leaders = {entry}
+        ways: dict[int, tuple[int, ...]] = {}
         seen: set[int] = set()
         pending = [entry]
         image = self._image
@@ -70,20 +74,24 @@ class Scan:
                     self._wide(found, pc)
                     pc += 1
                 elif op == OP_EXIT:
+                    ways[pc] = ()
                     break
                 elif kind in (JMP, JMP32) and op != OP_CALLX:
                     there = pc + 1 + (imm if op == OP_JA32 else off)
                     leaders.add(there)
                     pending.append(there)
                     if op in (OP_JA, OP_JA32):
+                        ways[pc] = (there,)
                         break
                     leaders.add(pc + 1)
+                    ways[pc] = (there, pc + 1)
                 pc += 1
         for pc in sorted(seen & image.accesses.keys()):
             access = image.accesses[pc]
             if access.kind == _BYTE_OFFSET and access.path in ACCESSES:
                 found.accesses.append((access.path, pc))
-        found.leaders = frozenset(leaders)
+        found.size = len(seen)
+        found.leaders = _order(entry, leaders, ways)
         return found
 
     def _call(self, found: Function, pc: int, src: int, number: int) -> None:
@@ -101,3 +109,31 @@ class Scan:
             found.callees.add(ref.offset)
         elif ref and ref.kind in ("map", "value"):
             found.maps[ref.name] = None
+
+
+def _order(entry: int, leaders: set[int], ways: dict[int, tuple[int, ...]]) -> dict[int, int]:
+    """The blocks in reverse postorder of a walk from the entry."""
+    starts, ends = sorted(leaders), sorted(ways)
+    after: dict[int, tuple[int, ...]] = {}
+    for i, start in enumerate(starts):
+        # A block ends with the first jump in it, or where the next block begins.
+        following = starts[i + 1] if i + 1 < len(starts) else None
+        at = bisect_left(ends, start)
+        if at < len(ends) and (following is None or ends[at] < following):
+            after[start] = ways[ends[at]]
+        else:
+            after[start] = () if following is None else (following,)
+    done: list[int] = []
+    seen = {entry}
+    path = [(entry, iter(after.get(entry, ())))]
+    while path:
+        block, rest = path[-1]
+        for following in rest:
+            if following not in seen:
+                seen.add(following)
+                path.append((following, iter(after.get(following, ()))))
+                break
+        else:
+            done.append(block)
+            path.pop()
+    return {block: place for place, block in enumerate(reversed(done))}

@@ -17,6 +17,7 @@ from markreg.bpf.scalar import (
     Scalar,
     conj,
     disj,
+    joined,
     low,
     merged_deps,
     shifted,
@@ -191,7 +192,15 @@ def get(frame: Frame, at: int, size: int, order: ByteOrder) -> Value:
         part = slice_of(value, begin - start, end - begin, length, order)  # type: ignore[arg-type]
         result = disj(result, placed(part, begin - at, end - begin, size, order))
         covered += end - begin
-    return result if covered == size else unknown(size, LOST)
+    if covered == size:
+        return result
+    # What is missing may be anything, and what is there may still matter.
+    return joined(result, unknown(size, LOST)) if hangs(result) else unknown(size, LOST)
+
+
+def hangs(value: Value) -> bool:
+    """Whether bits of symbols have a part in a value."""
+    return type(value) is Scalar and bool(value.word.copies or value.taint)
 
 
 def lose(frame: Frame, at: int | None, size: int | None) -> None:

@@ -13,10 +13,16 @@ from markreg.bpf.resolve import facts_of
 from markreg.bpf.scan import Scan
 
 
-def analyse(program: Program, constants: Constants | None = None, scan: Scan | None = None) -> Facts:
+# Real programs are visited up to five times over, for the subprograms that they share.
+_LEAST, _TIMES = 20_000, 50
+_LEAST_ALL, _TIMES_ALL = 200_000, 30
+
+
+def analyse(program: Program, constants: Constants | None = None, scan: Scan | None = None, most: int | None = None) -> Facts:
     """What a program does to marks. Never raises for what its code is; where a limit is reached, the facts say so and widen.
 
-    A program whose context has no mark and that calls nothing which concerns marks is not run.
+    A program whose context has no mark and that calls nothing which concerns marks is not run. ``most``: instructions to visit, if fewer than what
+    the size of the program allows.
     """
     scan = scan or Scan(program.image)
     functions = scan.reached(program.entry)
@@ -24,7 +30,8 @@ def analyse(program: Program, constants: Constants | None = None, scan: Scan | N
     maps = tuple(dict.fromkeys(name for f in functions for name in f.maps))
     context = program.context
     if context.marked or any(f.concerned for f in functions) or "sock" in context.pointers.values():
-        machine = Interpreter(program, constants, scan=scan)
+        allowed = _LEAST + _TIMES * sum(f.size for f in functions)
+        machine = Interpreter(program, constants, most=allowed if most is None else min(most, allowed), scan=scan)
         found = facts_of(program, machine.run(), machine.meetings)
     else:
         found = Facts(program)
@@ -34,4 +41,9 @@ def analyse(program: Program, constants: Constants | None = None, scan: Scan | N
 def analyse_all(held: Objects, constants: Constants | None = None) -> tuple[Facts, ...]:
     """Every program of an object, in its order."""
     scan = Scan(held.image)
-    return tuple(analyse(program, constants, scan) for program in held.programs)
+    left = _LEAST_ALL + _TIMES_ALL * len(held.image.code)
+    found = []
+    for program in held.programs:
+        found.append(analyse(program, constants, scan, left))
+        left -= found[-1].visits
+    return tuple(found)

@@ -51,7 +51,7 @@ def read(source: Source, name: str, scope: Scope, *, fields: frozenset[str] = fr
     )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class With:
     """This format with values for what a loader puts into data sections."""
 

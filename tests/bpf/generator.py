@@ -20,6 +20,7 @@ SLOTS = tuple(-8 * n for n in range(1, 9))
 CONTEXT_SLOT, KEY_SLOT, COUNTER_SLOT, CALLER_SLOT = -72, -80, -88, -104
 MAP_SIZE = 64
 MASKS = (0x1, 0xF, 0xF0, 0xFF, 0xF00, 0xFF00, 0xFFFF, 0x300, 0x0FF00000, 0x7FFFFFFF, -1, -0x10000, -0xF01, -0x80000000, 0xE00, 0x10)
+ATOMIC = (0x00, 0x01, 0x40, 0x41, 0x50, 0x51, 0xA0, 0xA1, 0xE1, 0xF1)
 _W, _H, _B, _DW = 0x00, 0x08, 0x10, 0x18
 _BYTES = {_W: 4, _H: 2, _B: 1, _DW: 8}
 _ALU = {"add": 0x00, "sub": 0x10, "mul": 0x20, "or": 0x40, "and": 0x50, "lsh": 0x60, "rsh": 0x70, "xor": 0xA0, "mov": 0xB0, "arsh": 0xC0}
@@ -129,6 +130,8 @@ class _Writer:
             (1, self.swap),
             (1, self.spilled_context),
             (1, self.long_constant),
+            (1, self.somewhere),
+            (1, self.parted),
         ]
         if self.depth < 3:
             kinds.append((5, self.branch))
@@ -197,12 +200,28 @@ class _Writer:
         self.emit(0x63, 6, register, MARK)
 
     def load_cb(self) -> None:
-        size = self.choose.choice((_W, _W, _H, _B))
-        self.emit(0x61 | size, self.number(), 6, CB + self.choose.randrange(0, 20, _BYTES[size]))
+        size = self.choose.choice((_W, _W, _H, _B, _DW))
+        self.emit(0x61 | size, self.number(), 6, CB + self.choose.randrange(0, 20 if size != _DW else 16, _BYTES[size]))
 
     def store_cb(self) -> None:
-        size = self.choose.choice((_W, _W, _W, _H, _B))
-        self.emit(0x63 | size, 6, self.number(), CB + self.choose.randrange(0, 20, _BYTES[size]))
+        size = self.choose.choice((_W, _W, _W, _H, _B, _DW))
+        at = CB + self.choose.randrange(0, 20 if size != _DW else 16, _BYTES[size])
+        if self.choose.random() < 0.1:
+            self.emit(0x62 | size, 6, 0, at, self.constant())
+        else:
+            self.emit(0x63 | size, 6, self.number(), at)
+
+    def somewhere(self) -> None:
+        """A slot of the stack that depends on a number."""
+        index = self.number()
+        self.emit(0x57, index, 0, 0, 0x38)
+        self.emit(0xBF, 9, 10)
+        self.emit(0x07, 9, 0, 0, SLOTS[-1])
+        self.emit(0x0F, 9, index)
+        if self.choose.random() < 0.5:
+            self.emit(0x7B, 9, self.number(), 0)
+        else:
+            self.emit(0x79, self.number(), 9, 0)
 
     def stack(self) -> None:
         """Narrow and wide, so that parts of what was spilled come back."""
@@ -216,9 +235,26 @@ class _Writer:
         elif kind < 0.65 and self.cpu > 3 and size != _DW:
             self.emit(0x81 | size, self.number(), 10, at)
         elif kind < 0.72 and size in (_W, _DW):
-            self.emit(0xC3 | size, 10, self.number(), at, self.choose.choice((0x00, 0x01, 0x40, 0x41, 0x50, 0x51, 0xA0, 0xA1, 0xE1, 0xF1)))
+            self.emit(0xC3 | size, 10, self.number(), at, self.choose.choice(ATOMIC))
         else:
             self.emit(0x61 | size, self.number(), 10, at)
+
+    def parted(self) -> None:
+        """A slot that is written as a whole on one way and in parts on the other."""
+        at = self.choose.choice(SLOTS)
+        ways = [[(_DW, at)], [(_W, at), (_W, at + 4)]]
+        if self.choose.random() < 0.3:
+            ways[1] = [(_W, at + self.choose.choice((0, 4)))]
+        self.choose.shuffle(ways)
+        jump = self.jump()
+        for size, place in ways[0]:
+            self.emit(0x63 | size, 10, self.number(), place)
+        end = self.emit(0x05)
+        self.land(jump)
+        for size, place in ways[1]:
+            self.emit(0x63 | size, 10, self.number(), place)
+        self.land(end)
+        self.emit(0x79, self.number(), 10, at)
 
     def swap(self) -> None:
         self.emit(
@@ -319,7 +355,9 @@ class _Writer:
         for _ in range(self.choose.randint(1, 2)):
             size = self.choose.choice((_W, _W, _DW, _H, _B))
             at = self.choose.randrange(0, MAP_SIZE, _BYTES[size])
-            if self.choose.random() < 0.6:
+            if size in (_W, _DW) and self.choose.random() < 0.15:
+                self.emit(0xC3 | size, 9, self.number(), at, self.choose.choice(ATOMIC))
+            elif self.choose.random() < 0.6:
                 self.emit(0x61 | size, self.number(), 9, at)
             else:
                 self.emit(0x63 | size, 9, self.number(), at)

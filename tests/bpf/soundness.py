@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import struct
 from collections.abc import Callable, Iterable, Iterator
@@ -12,6 +13,8 @@ from markreg.bpf.insn import ByteOrder, Insn, decode
 from tests.bpf.generator import MAP_SIZE, Generated
 from tests.bpf.interpreter import Outcome, Packet
 
+# Random programs a test; 1,000 in the extended run.
+PROGRAMS = int(os.environ.get("MARKREG_BPF_PROGRAMS", "200"))
 WORDS = ("skb_mark", "cb0", "cb1", "cb2", "cb3", "cb4")
 Run = Callable[[Packet], Outcome]
 
