@@ -232,7 +232,7 @@ def _answered(region: Region, asked: _Asked, most: int) -> tuple[list[Collision]
     for owned in region.uses:
         if owned.owner == asked.writer and owned.use.effect is not None and not whole(owned.use):
             meant[owned.use.field] = meant.get(owned.use.field, 0) | means(owned.use)
-    relevant = Relevance(region.shape, bits, meant)
+    relevant = Relevance(region.shape, asked.reader, bits, meant)
     guessed = any(o.use.basis == "registry" for o in region.uses if o.owner in (asked.reader, asked.writer, asked.carrier))
     found: dict[tuple[str, str], Collision] = {}
     states, capped = 0, False
@@ -266,8 +266,8 @@ def _collision(region: Region, asked: _Asked, hit: Hit, proof: Proof) -> Collisi
     found = Collision(hit.code, asked.writer, asked.reader, asked.carrier, hit.reader.use.field, hit.mask, proof)
     found.readers[hit.reader.id] = hit.reader
     found.steps = steps(hit, asked.writer, asked.reader)
-    for step in found.steps:
-        if step.owned is None or step.kind == "read":
+    for step in found.steps[:-1]:
+        if step.owned is None:
             continue
         role = {"write": found.writers, "victim": found.victims}.get(step.kind, found.carriers)
         role.setdefault(step.owned.id, step.owned)

@@ -14,8 +14,8 @@ from markreg.transfer import Predicate, Word
 
 class Mark(NamedTuple):
     """``value``; ``unknown``: bits of which nothing is known; ``mine``: decided by A; ``theirs``: decided by B; ``moved``: last moved by the
-    carrier in question; ``without``: what the bits of ``theirs`` would be without B; ``lost``: A had set them and B cleared them;
-    ``written``: by anybody."""
+    carrier in question; ``without``: what the bits of ``theirs`` would be without B; ``lost``: A had decided them, as in ``had``, and B changed them;
+    ``written``: by anybody; ``put``: what stands there B put there itself."""
 
     value: int = 0
     unknown: int = 0
@@ -24,7 +24,9 @@ class Mark(NamedTuple):
     moved: int = 0
     without: int = 0
     lost: int = 0
+    had: int = 0
     written: int = 0
+    put: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +110,12 @@ class Write:
         if theirs:
             without |= old.value & own & ~old.theirs
         lost = old.lost & ~own if mine else old.lost
+        had = old.had
         if theirs:
-            lost |= own & old.mine & old.value & (~value | unknown)
+            gone = own & old.mine & ~old.lost & changed
+            lost, had = lost | gone, had | gone & (old.value | old.unknown)
         written = old.written | own
+        put = old.put | own if theirs else old.put & ~own
         for name, shift, bits in self.copies:
             source = marks.get(name)
             if source is None:
@@ -119,7 +124,7 @@ class Write:
             fresh = bits & ~came.written  # nobody wrote there: that it is 0 is the copier's doing
             value = (value & ~bits) | came.value
             unknown = (unknown & ~bits) | came.unknown
-            gone = bits & old.mine & old.value & (~came.value | came.unknown)
+            changed = bits & ((old.value ^ came.value) | old.unknown | came.unknown)
             a = (a & ~bits) | came.mine | (fresh if mine else 0)
             b = (b & ~bits) | came.theirs | (fresh if theirs else 0)
             carried = q.carries(self.owner)
@@ -129,9 +134,14 @@ class Write:
                 without = (without & ~bits) | before & bits
             else:
                 without = (without & ~bits) | came.without | (before & fresh if theirs else 0)
-            lost = (lost & ~bits) | came.lost if mine or not theirs else (lost & ~bits) | came.lost | (old.lost | gone) & bits
+            gone = changed & old.mine & ~old.lost if theirs else 0
+            kept = bits & old.lost & ~came.lost if theirs else 0
+            had = (had & ~bits) | came.had | kept & old.had | gone & (old.value | old.unknown)
+            lost = (lost & ~bits) | came.lost | kept | gone
             written |= bits
-        return Mark(value, unknown, a, b, m, without & b, lost, written)
+            put = put | bits if theirs else put & ~bits
+        lost &= (had ^ value) | unknown
+        return Mark(value, unknown, a, b, m & b, without & b, lost, had & lost, written, put & b)
 
 
 def holds(predicate: Predicate, mark: Mark, free: int) -> tuple[bool, bool]:

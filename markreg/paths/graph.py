@@ -151,36 +151,38 @@ class _Builder:
 
     def _block(self, name: str) -> Block:
         """The block of a chain and, first, of all that it calls."""
-        waiting = [name]
-        while waiting:
-            here = waiting[-1]
+        stack = [(name, iter(self._called(name)))]
+        while stack:
+            here, called = stack[-1]
+            following = next((t for t in called if self._target(t) is None), None)
+            if following is not None:
+                # Where chains call each other in circles, the call back leads nowhere.
+                if following not in (n for n, _ in stack):
+                    stack.append((following, iter(self._called(following))))
+                continue
+            stack.pop()
             if here in self.blocks:
-                waiting.pop()
                 continue
             number = self.classes[here]
-            mass = self.members[number] > _MASS and not self.table.chains[here].hooks
-            if mass and number in self.mass:
-                self.blocks[here] = self.mass[number]
-                waiting.pop()
-                continue
-            open_ = set(waiting)
-            needed: dict[int, str] = {}
-            for target in dict.fromkeys(self.table.steps.get(here, ((), ()))[1]):
-                if target not in self.blocks and target not in open_:
-                    # Of a mass one stands for all.
-                    needed.setdefault(self.classes[target] if self.members[self.classes[target]] > _MASS else -1 - len(needed), target)
-            missing = [t for c, t in needed.items() if c not in self.mass]
-            if missing:
-                waiting += missing
-                continue
+            mass = self._crowd(here)
             block = Block(" ".join(filter(None, (_program(self.table), self.table.name, here))), self.table, here)
             self.blocks[here] = block
             if mass:
                 self.mass[number] = block
             block.items = _compressed(list(self._items(here, mass)))
             self.made.append(block)
-            waiting.pop()
         return self.blocks[name]
+
+    def _crowd(self, name: str) -> bool:
+        """Whether a chain is one of so many alike that one stands for all."""
+        return self.members[self.classes[name]] > _MASS and not self.table.chains[name].hooks
+
+    def _called(self, name: str) -> list[str]:
+        """The chains that a chain calls, of those that are alike by the thousand one."""
+        found: dict[object, str] = {}
+        for target in dict.fromkeys(self.table.steps.get(name, ((), ()))[1]):
+            found.setdefault(self.classes[target] if self._crowd(target) else target, target)
+        return list(found.values())
 
     def _target(self, name: str) -> Block | None:
         return self.blocks.get(name) or self.mass.get(self.classes[name])

@@ -118,9 +118,11 @@ def hooks(owned: Owned) -> tuple[Hook, ...]:
     use, place = owned.use, owned.use.place
     if place.kind == "xfrm":
         return tuple(Hook(h, 0) for h in ("xfrm-in", "xfrm-fwd", "xfrm-out") if h[5:] in place.text.split() or "state" in place.text)
+    if place.hooks:
+        return place.hooks
     if place.kind == "bpf" and place.direction:
         kind = "cgroup" if place.attach.startswith("cgroup") else "tc"
         return (Hook(_BPF[kind, place.direction], 0),) if (kind, place.direction) in _BPF else ()
-    if place.kind in _ELSEWHERE and not place.hooks:
+    if place.kind in _ELSEWHERE:
         return tuple(Hook(h, 0) for h in _ELSEWHERE[place.kind]["read" if use.effect is None else "write"])
-    return place.hooks
+    return ()

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from markreg.model import FIELDS, HOST, Pipeline, Use, ZoneName
+from markreg.model import FIELDS, HOST, Pipeline, Use
+from markreg.rows import ZoneName
 
 KINDS = frozenset({"openflow", "lflow"})
 # Zone 0 resets a register, and is that of netfilter (net/netfilter/nf_conntrack_core.c, nf_ct_zone_dflt).
@@ -28,6 +29,8 @@ class Zones:
         self._numbers: dict[tuple[str, str, str], frozenset[int] | None] = {}
         host = {(n.netns, _REGISTERS[n.name.rpartition("_")[2]]) for n in names if not n.number and n.name.endswith(("_snat", "_dnat"))}
         for pipeline in pipelines:
+            if pipeline.hops and all(hop.source.startswith("group ") for hop in pipeline.hops):
+                continue  # buckets take zones from registers and load none
             for register, numbers in pipeline.zones.items():
                 own = {0} if (pipeline.netns, register) in host else frozenset()
                 known = None if numbers is None else numbers - {0} | own

@@ -11,12 +11,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from markreg.bits import bit_numbers
+from markreg.bits import bit_numbers, full
 from markreg.flow import Guard
 from markreg.model import FIELDS, Owned
 from markreg.paths.graph import Block, Item
 from markreg.paths.lives import Life, Stop, connected
-from markreg.paths.uses import connection
+from markreg.paths.uses import asks_connection, connection
 
 CLASSES = ("new", "related", "established")
 _ENTRY = 1
@@ -33,10 +33,11 @@ class Definition(NamedTuple):
 
 
 class _Symbol(NamedTuple):
-    """What stood in a slot at a chain's entry, and the copy that moved it since."""
+    """What stood in a slot at a chain's entry, and the copies that moved it since, ``first`` and last (``via``)."""
 
     slot: int
     via: Owned | None
+    first: Owned | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +95,10 @@ class Reaching:
                     self.sockets.append(owned)
         self.slots = {key: 2 * n for n, key in enumerate((f, b) for f, mask in sorted(written.items()) for b in bit_numbers(mask))}
         self.facts = Facts(self.slots, [None])
-        self._numbers: dict[tuple[str | int, str], int] = {}
+        self._numbers: dict[tuple[str | int, str, str], int] = {}
         self._carried: dict[tuple[str, int], int] = {}
         self._changes: dict[str, tuple[_Change, ...]] = {}
+        self._looked: dict[str, tuple[int, ...]] = {}
         self._symbols = 0
         self._summaries: dict[tuple[int, str, bool], Exits] = {}
         self._entries: dict[tuple[int, str, bool], tuple[Block, State]] = {}
@@ -235,9 +237,11 @@ class Reaching:
             if now is None:
                 break
             use = act.use
-            if connection(use.field) and not alive:
+            if not alive and asks_connection(use):
+                # A match fails, a target of iptables does nothing, an expression of nft ends the rule.
+                on = _joined([on, now])
                 if use.effect is None and use.predicate is not None:
-                    on, now = _joined([on, now]), None
+                    now = None
                 continue
             if entries is not None:
                 self._note(act, now)
@@ -349,15 +353,18 @@ class Reaching:
             for number in bit_numbers(found):
                 definition = self.facts.definitions[number]
                 if isinstance(definition, _Symbol):
-                    result |= 1 << self._number(_Symbol(definition.slot, act))
+                    result |= 1 << self._number(_Symbol(definition.slot, act, definition.first or act))
                 else:
-                    result |= 1 << self._number(Definition(definition.origin if definition else act, act))
+                    result |= 1 << self._number(Definition(definition.origin, act) if definition else Definition(act, None))
             self._carried[key] = result
         return self._carried[key]
 
     def _number(self, definition: Definition | _Symbol) -> int:
         via = definition.via.id if definition.via else ""
-        key = (definition.slot if isinstance(definition, _Symbol) else definition.origin.id, via)
+        if isinstance(definition, _Symbol):
+            key: tuple[str | int, str, str] = (definition.slot, via, definition.first.id if definition.first else "")
+        else:
+            key = (definition.origin.id, via, "")
         number = self._numbers.get(key)
         if number is None:
             number = self._numbers[key] = len(self.facts.definitions)
@@ -377,17 +384,29 @@ class Reaching:
                 symbols ^= low
                 symbol = self.facts.definitions[low.bit_length() - 1]
                 assert isinstance(symbol, _Symbol)
-                value |= state[symbol.slot] if symbol.via is None else self._moved(symbol.via, state[symbol.slot])
+                value |= self._brought(symbol, state[symbol.slot])
             result.append(value)
         return result
 
+    def _brought(self, symbol: _Symbol, found: int) -> int:
+        """What a symbol stands for, when there is ``found`` in its slot."""
+        if symbol.via is None or symbol.first is None:
+            return found
+        return self._moved(symbol.via, found if symbol.first is symbol.via else self._moved(symbol.first, found))
+
     def _note(self, act: Owned, state: State) -> None:
+        """What a use meets: a read in the bits that it examines, a write in its whole field."""
         met = self.facts.met.setdefault(act.id, {})
-        for bit in bit_numbers(act.use.mask):
-            slot = self.slots.get((act.use.field, bit))
-            if slot is not None:
-                met[slot] = met.get(slot, 0) | state[slot]
-                met[slot + 1] = met.get(slot + 1, 0) | state[slot + 1]
+        for slot in self._noted(act):
+            met[slot] = met.get(slot, 0) | state[slot]
+            met[slot + 1] = met.get(slot + 1, 0) | state[slot + 1]
+
+    def _noted(self, act: Owned) -> tuple[int, ...]:
+        if act.id not in self._looked:
+            mask = act.use.mask if act.use.effect is None else full(FIELDS[act.use.field].width)
+            found = (self.slots.get((act.use.field, bit)) for bit in bit_numbers(mask))
+            self._looked[act.id] = tuple(slot for slot in found if slot is not None)
+        return self._looked[act.id]
 
 
 def decided(guard: Guard, family: str, kind: str) -> bool | None:

@@ -54,6 +54,11 @@ def connection(name: str) -> bool:
     return name in FIELDS and FIELDS[name].carrier == "connection"
 
 
+def asks_connection(use: Use) -> bool:
+    """Whether a statement does nothing, or fails, for a packet that has no connection: it is about one, or copies from it."""
+    return connection(use.field) or (use.effect is not None and any(connection(s.symbol) for s, _ in use.effect.copies))
+
+
 def families_meet(a: str, b: str) -> bool:
     """Whether a packet can be of both families; ``inet`` is both IPv4 and IPv6."""
     return a == b or ("inet" in (a, b) and {a, b} <= {"inet", "ip", "ip6"})

@@ -13,11 +13,12 @@ from typing import NamedTuple
 from markreg.model import Owned
 from markreg.paths.effects import Mark, Question, Write, contested, holds, turned
 from markreg.paths.graph import Block, Item
-from markreg.paths.lives import Life, Stop, connected
+from markreg.paths.lives import Life, Stage, Stop, connected
 from markreg.paths.packets import Packets
 from markreg.paths.reaching import CLASSES, decided
-from markreg.paths.uses import clears, connection, matches, means, uncertain, whole
+from markreg.paths.uses import asks_connection, clears, connection, matches, means, uncertain, whole
 
+LATER = "a later packet of the connection"
 # Far more than any real node was seen to need.
 MOST_STATES = 30_000
 _MOST_ROUNDS = 8
@@ -90,71 +91,76 @@ class Walk:
 
     def run(self) -> Found:
         """Walks every life until connections hold nothing new."""
-        pool: _Pool = {(0, tuple(Mark() for _ in self.names)): None}
+        new: _Pool = {(0, tuple(Mark() for _ in self.names)): None}
+        pool = dict(new)
+        plans = [(life, self.relevant.plan(life)) for life in self.lives]
+        # Classes of packets are told apart by conditions on states, and by chains of type nat.
+        mapped = any(isinstance(e, Block) and e.base.kind == "nat" for _, plan in plans for s in plan for e in s.entries)
+        kinds = CLASSES if self.asked else ("new", "established") if mapped else ("new",)
         try:
             for _ in range(_MOST_ROUNDS):
-                size = len(pool)
-                for life in self.lives:
-                    for kind in CLASSES:
-                        self._live(life, kind, pool)
-                if len(pool) == size or not any(connection(n) for n in self.names):
+                left: _Pool = {}
+                for life, plan in plans:
+                    for kind in kinds:
+                        self._live(life, plan, kind, new, left)
+                new = {held: trail for held, trail in left.items() if held not in pool}
+                if not new:
                     break
+                pool |= new
         except (_TooMany, RecursionError):
             self.found.capped = True
         return self.found
 
-    def _live(self, life: Life, kind: str, pool: _Pool) -> None:
+    def _live(self, life: Life, plan: Sequence[Planned], kind: str, pool: _Pool, left: _Pool) -> None:
         kinds = self.packets.kinds
         none = Mark()
-        start = State(
-            kinds["iif"].any if life.device else kinds["iif"].none, kinds["oif"].none if life.device else kinds["oif"].any, kinds["proto"].any, 0, ()
-        )
+        devices = (kinds["iif"].any, kinds["oif"].none) if life.device else (kinds["iif"].none, kinds["oif"].any)
         states: Ways = {}
-        for (freed, marks), trail in list(pool.items()):
+        for (freed, marks), trail in pool.items():
             held = tuple(m if connection(n) else none for n, m in zip(self.names, marks, strict=True))
-            before = Trail(trail, "a later packet of the connection") if trail and any(m.written for m in held) else None
-            states.setdefault(start._replace(freed=freed, marks=held), before)
-        for stage in life.stages:
-            out = any(stage.name == n for n in ("forward", "postrouting"))
-            if out and life.device:
+            before = Trail(trail, LATER) if trail and any(m.written for m in held) else None
+            states.setdefault(State(*devices, kinds["proto"].any, freed, held), before)
+        for stage in plan:
+            if life.device and stage.name in ("forward", "postrouting"):
                 states = {s._replace(oif=kinds["oif"].any) if s.oif == kinds["oif"].none else s: t for s, t in states.items()}
-            states = self._stage(stage.groups, stage.name, kind, states, stage.maybe)
-            self._keep(states, pool)
+            states = self._stage(stage, kind, states)
+            if stage.connections:
+                self._keep(states, left)
             if stage.name == "output":
                 states = {s._replace(oif=kinds["oif"].any): t for s, t in states.items()}
 
     def _keep(self, states: Ways, pool: _Pool) -> None:
         """What stays on the connection."""
+        none = Mark()
         for state, trail in states.items():
-            held = tuple(m if connection(n) else Mark() for n, m in zip(self.names, state.marks, strict=True))
+            held = tuple(m if connection(n) else none for n, m in zip(self.names, state.marks, strict=True))
             pool.setdefault((state.freed, held), trail)
 
-    def _stage(self, groups: Iterable[tuple[Block | Stop, ...]], hook: str, kind: str, states: Ways, maybe: bool) -> Ways:
-        orders = [tuple(groups)]
-        if any(len(group) > 1 for group in orders[0]):
-            orders.append(tuple(group[::-1] for group in orders[0]))
-        after: Ways = dict(states) if maybe else {}
-        for order in orders:
-            free: Ways = {s: Trail(t, hook) for s, t in states.items()}
+    def _stage(self, stage: Planned, kind: str, states: Ways) -> Ways:
+        after: Ways = dict(states) if stage.maybe else {}
+        for order in stage.orders:
+            free: Ways = {s: Trail(t, stage.name) for s, t in states.items()}
             mapped: Ways = {}
-            for entry in (e for group in order for e in group):
+            for entry in order:
                 if isinstance(entry, Stop):
                     free, mapped = self._stop(entry, free), self._stop(entry, mapped)
                 elif entry.base.kind != "nat":
-                    free, mapped = self._base(entry, hook, kind, free)[0], self._base(entry, hook, kind, mapped)[0]
+                    free, mapped = self._base(entry, stage.name, kind, free)[0], self._base(entry, stage.name, kind, mapped)[0]
                 elif kind != "established":
-                    free, more = self._base(entry, hook, kind, free)
+                    free, more = self._base(entry, stage.name, kind, free)
                     mapped = {**more, **mapped}
             after = {**mapped, **free, **after}
         return after
 
     def _stop(self, stop: Stop, states: Ways) -> Ways:
-        after: Ways = {}
-        for state, trail in states.items():
-            after.setdefault(state, trail)
-            if stop.owned.use.effect is None:
+        if stop.owned.use.effect is None:
+            for state, trail in states.items():
                 self._read(stop.owned, None, state, trail)
-            elif (changed := self._written(stop.owned, state)) and changed != state:
+            return states
+        after = dict(states)
+        for state, trail in states.items():
+            self._claimed(stop.owned, None, state, trail)
+            if (changed := self._written(stop.owned, state)) and changed != state:
                 after.setdefault(changed, Trail(trail, (stop.owned, None)))
         return after
 
@@ -244,11 +250,11 @@ class Walk:
         for act in item.acts:
             following: list[tuple[State, Trail | None]] = []
             for now, way in states:
-                if connection(act.use.field) and not alive:
+                if not alive and asks_connection(act.use):
+                    # A match fails, a target of iptables does nothing, an expression of nft ends the rule.
+                    yield "next", now, way
                     if act.use.effect is not None or act.use.predicate is None:
                         following.append((now, way))
-                    else:
-                        yield "next", now, way
                 elif act.use.effect is not None:
                     following += self._wrote(act, item, now, way)
                     if item.others:
@@ -281,12 +287,7 @@ class Walk:
                         yield ("next" if exit_ == "return" and verb == "jump" else exit_), then, after
 
     def _wrote(self, act: Owned, item: Item, state: State, trail: Trail | None) -> list[tuple[State, Trail | None]]:
-        q = self.question
-        if act.owner == q.reader != q.writer and not q.carrier and act.use.field in self.names and not uncertain(act.use):
-            mark = state.marks[self.names.index(act.use.field)]
-            over = contested(mark, q) & (clears(act.use) & mark.value | means(act.use) & (mark.value | self.relevant.meant.get(act.use.field, 0)))
-            if over and act.use.basis != "registry":
-                self._hit("MK103", act, item, over, state, trail)
+        self._claimed(act, item, state, trail)
         changed = self._written(act, state)
         if changed is None or changed == state:
             return [(state, trail)]
@@ -295,6 +296,16 @@ class Walk:
         if write and write.maybe:
             result.append((state, trail))
         return result
+
+    def _claimed(self, act: Owned, item: Item | None, state: State, trail: Trail | None) -> None:
+        """Asks whether A writes where B has written."""
+        q, use = self.question, act.use
+        if act.owner != q.reader or q.reader == q.writer or q.carrier or use.field not in self.names or uncertain(use) or use.basis == "registry":
+            return
+        mark = state.marks[self.names.index(use.field)]
+        ones = mark.value | mark.unknown
+        if over := contested(mark, q) & mark.put & (clears(use) & ones | means(use) & (ones | self.relevant.meant.get(use.field, 0))):
+            self._hit("MK103", act, item, over, state, trail)
 
     def _written(self, act: Owned, state: State) -> State | None:
         if act.id not in self.writes:
@@ -331,7 +342,7 @@ class Walk:
                 yield held, state if then is mark else state._replace(marks=(*state.marks[:at], then, *state.marks[at + 1 :]))
             elif equal and self.freeing and value is not None and (freed := self._freed(act, mark, predicate.mask, value, free)):
                 wrong = (mark.value ^ value) & predicate.mask & ~free
-                then = mark._replace(value=mark.value ^ wrong)
+                then = mark._replace(value=mark.value ^ wrong, mine=mark.mine & ~wrong, theirs=mark.theirs & ~wrong, put=mark.put & ~wrong)
                 marks = (*state.marks[:at], then, *state.marks[at + 1 :])
                 yield held, state._replace(marks=marks, freed=max(state.freed, freed))
 
@@ -345,7 +356,7 @@ class Walk:
             return 0
         own, other = (mark.mine, mark.theirs) if act.owner == q.reader else (mark.theirs, mark.mine)
         wrong = (mark.value ^ value) & mask & ~free & ~mark.unknown
-        if wrong & (own | ~mark.written):
+        if wrong & (own | ~mark.written) or (act.owner == q.reader and wrong & mark.theirs & (mark.without ^ value)):
             return 0
         return 2 if wrong & ~other else 1
 
@@ -358,10 +369,10 @@ class Walk:
         tests = matches(act)
         if not tests and (use.predicate is not None or whole(use)):
             return
-        missed = mark.lost & use.mask & (~mark.value | mark.unknown)
-        if missed and not q.carrier and (bits := turned(use.predicate, use.mask, mark, missed, mark.value | missed)):
+        missed = mark.lost & mark.had & use.mask & (~mark.value | mark.unknown)
+        if missed and not q.carrier and (bits := missed & turned(use.predicate, use.mask, mark, mark.lost, mark.had)):
             self._hit("MK102", act, item, bits, state, trail)
-        elif tests and (bits := turned(use.predicate, use.mask, mark, contested(mark, q) & (mark.value | mark.unknown), mark.without)):
+        elif tests and (bits := (mark.value | mark.unknown) & turned(use.predicate, use.mask, mark, contested(mark, q), mark.without)):
             self._hit("MK104" if q.carrier else "MK101", act, item, bits, state, trail)
 
     def _hit(self, code: str, act: Owned, item: Item | None, bits: int, state: State, trail: Trail | None) -> None:
@@ -373,11 +384,29 @@ class Walk:
             hit.mask |= bits
 
 
-class Relevance:
-    """Which blocks and items concern some bits, and how the others may be left. ``meant``: bits that the writer in question claims."""
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A stage as far as it matters to a question. ``orders``: in which its entries may come. ``connections``: it may write there."""
 
-    def __init__(self, shape: Shape, bits: Mapping[str, int], meant: Mapping[str, int]) -> None:
-        self.shape, self.bits, self.meant = shape, bits, meant
+    name: str
+    orders: tuple[tuple[Block | Stop, ...], ...]
+    maybe: bool
+    connections: bool
+
+    @property
+    def entries(self) -> tuple[Block | Stop, ...]:
+        """Its entries in one of the orders."""
+        return self.orders[0]
+
+
+class Relevance:
+    """Which blocks and items concern some bits of a reader's, and how the others may be left.
+
+    ``meant``: bits that the writer in question claims.
+    """
+
+    def __init__(self, shape: Shape, reader: str, bits: Mapping[str, int], meant: Mapping[str, int]) -> None:
+        self.shape, self.reader, self.bits, self.meant = shape, reader, bits, meant
         self.packets = shape.packets
         self._items: dict[int, list[Item]] = {}
         self._matters: dict[int, bool] = {}
@@ -388,6 +417,35 @@ class Relevance:
         if number not in self._matters:
             self._matters[number] = any(mask & self.bits.get(name, 0) for name, mask in self.shape.touched[number].items())
         return self._matters[number]
+
+    def plan(self, life: Life) -> list[Planned]:
+        """The stages of a life at which something matters."""
+        result: list[Planned] = []
+        for stage in life.stages:
+            groups = [kept for group in stage.groups if (kept := tuple(e for e in group if self._wanted(e, stage)))]
+            if not groups:
+                continue
+            orders = {tuple(e for group in groups for e in group): None}
+            # Of equal priorities the one registered last is run first, which no listing shows.
+            orders[tuple(e for group in groups for e in group[::-1])] = None
+            writes = any(self._connections(e) for group in groups for e in group)
+            result.append(Planned(stage.name, tuple(orders), stage.maybe, writes))
+        return result
+
+    def _wanted(self, entry: Block | Stop, stage: Stage) -> bool:
+        if isinstance(entry, Stop):
+            use = entry.owned.use
+            return bool(use.mask & self.bits.get(use.field, 0)) and (use.effect is not None or entry.owned.owner == self.reader)
+        if self.matters(entry):
+            return True
+        exits = self.exits(entry)
+        ends = "accept" not in exits and ("return" not in exits or entry.base.policy.lower() == "drop")
+        return ends or ("nat" in exits and any(isinstance(e, Block) and self.matters(e) for group in stage.groups for e in group))
+
+    def _connections(self, entry: Block | Stop) -> bool:
+        if isinstance(entry, Stop):
+            return connection(entry.owned.use.field)
+        return any(connection(name) for name in self.shape.touched[id(entry)])
 
     def exits(self, block: Block) -> tuple[str, ...]:
         """How a block may be left."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from markreg.model import Owned
 from markreg.paths.graph import Item
-from markreg.paths.walk import Hit, Trail
+from markreg.paths.walk import LATER, Hit, Trail
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +89,6 @@ def _with_hooks(events: list[_Event]) -> Iterator[tuple[Owned, Item | None, str]
         if owned is not None:
             hook = next((n for n, o, _ in events[number:] if o is None and n != LATER), "")
             yield owned, item, hook
-
-
-LATER = "a later packet of the connection"
 
 
 def _step(kind: str, owned: Owned, item: Item | None) -> Step:
