@@ -1,6 +1,6 @@
 """markreg beside `iptables-legacy-restore --test` and `nft -c` on one and the same dump, and its growth with the size. Prints only.
 
-python -m bench.run [--services N] [--times N] [--lines N …] [--rules N] [--elements N]
+python -m bench.run [--services N] [--times N] [--lines N …] [--rules N] [--elements N] [--programs N …]
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from bench import bpf
 from bench.kubeproxy import LINES_OF_A_SERVICE
 from bench.measure import Cost, best
 
@@ -78,6 +79,25 @@ def beside_nft(folder: Path, kind: str, count: int, times: int) -> None:
         print(f"  {'ratio':34} {mine.seconds / theirs.seconds:8.2f}")
 
 
+def objects(folder: Path, counts: list[int], times: int) -> None:
+    """BPF objects by size: time of a whole audit, and of the analysis for an instruction that is visited."""
+    path = folder / "large.o"
+    if not shutil.which("clang"):
+        print("\n  clang, which makes the BPF objects, is not here")
+        return
+    print(
+        f"\n  {'instructions':>12} {'programs':>8} {'audit s':>8} {'peak MB':>8} {'read s':>7} {'analyse s':>9} {'visits':>8} {'µs a visit':>10}"
+    )
+    for count in counts:
+        subprocess.run([sys.executable, "-m", "bench.bpf", str(count), path], check=True)
+        cost = audit(path, times)
+        inner = bpf.best_of(path, times)
+        print(
+            f"  {inner.instructions:12,} {count:8,} {cost.seconds:8.2f} {cost.peak / MB:8.0f} {inner.reading:7.2f} {inner.analysis:9.2f} "
+            f"{inner.visits:8,} {inner.analysis / inner.visits * 1e6:10.2f}{told(cost.status)}"
+        )
+
+
 def growth(folder: Path, lines: list[int], times: int) -> None:
     """Time and memory by size: linear if the time for a line stays."""
     path = folder / "iptables-save.txt"
@@ -100,12 +120,14 @@ def main() -> None:
     options.add_argument("--lines", type=int, nargs="*", default=[10_000, 30_000, 100_000, 300_000, 1_000_000])
     options.add_argument("--rules", type=int, default=100_000)
     options.add_argument("--elements", type=int, default=100_000)
+    options.add_argument("--programs", type=int, nargs="*", default=[30, 60, 125, 250])
     chosen = options.parse_args()
     with TemporaryDirectory() as folder:
         beside(Path(folder), chosen.services, chosen.times)
         growth(Path(folder), chosen.lines, chosen.times)
         beside_nft(Path(folder), "rules", chosen.rules, chosen.times)
         beside_nft(Path(folder), "elements", chosen.elements, chosen.times)
+        objects(Path(folder), chosen.programs, chosen.times)
 
 
 if __name__ == "__main__":

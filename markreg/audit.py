@@ -9,23 +9,27 @@ from markreg import ignores
 from markreg.checks import Context, run
 from markreg.checks.fingerprint import fingerprinted
 from markreg.inputs import Gathered
+from markreg.manifests.redact import redacted
 from markreg.model import Audit, Finding, Node
 from markreg.node import build
-from markreg.paths.openflow import Zones
-from markreg.paths.order import Order
+from markreg.paths.analysis import Paths
 from markreg.registry import accepted
 from markreg.registry.model import Registry
 from markreg.resources import behind, shown
 from markreg.source import Source
 
 _RANK = {"error": 0, "warning": 1, "note": 2}
+# What people write and keep secrets in.
+_WRITTEN = ("manifest", "cni-conf", "script")
 _INCOMPLETE = ("MK901", "MK902", "MK903", "MK904")
 
 
 def audit(gathered: Gathered, registry: Registry, fields: frozenset[str] = frozenset()) -> Audit:
     """Everything markreg finds on the node that the inputs describe, in a stable order. ``fields``: registers that are asked for."""
     node = build(gathered, registry, fields)
-    context = Context(node, registry, sources(gathered, node), Order(node.tables, Zones(node.pipelines, node.zones)))
+    texts = sources(gathered, node)
+    readers = {k.source.path: flow for k in gathered.known if (flow := getattr(k.format, "flow", None))}
+    context = Context(node, registry, texts, Paths(node, texts, readers))
     found = accepted.apply(ignores.apply(run(context), context.sources), registry)
     findings = tuple(fingerprinted(context, sorted(found, key=_place)))
     complete = not (node.opaque or node.problems or node.unread or any(f.code in _INCOMPLETE for f in findings))
@@ -39,6 +43,9 @@ def sources(gathered: Gathered, node: Node) -> dict[str, Source]:
     for path in (named | {at.path for d in node.deployed for at in d.sightings}) - found.keys():
         with suppress(OSError):
             found[path] = Source(path, behind(path).read_bytes())
+    written = {k.source.path for k in gathered.known if k.name in _WRITTEN}
+    told = {at.path for d in node.deployed for at in (*d.sightings, *(s.at for s in d.settings))}
+    found.update((path, redacted(found[path])) for path in written & (told | {o.use.path for o in node.uses}))
     return found
 
 

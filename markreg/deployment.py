@@ -11,13 +11,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Mention:
-    """A place in an input: line and columns from 1, the end one past the last; ``text`` is what stands there."""
+    """A place in an input: line and columns from 1, the end one past the last; ``text`` is what stands there.
+
+    ``place``: the object or file that it is in (``DaemonSet/calico-node``).
+    """
 
     path: str
     line: int
     column: int
     end_column: int
     text: str
+    place: str = "manifest"
 
 
 @dataclass(frozen=True, slots=True)

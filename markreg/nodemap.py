@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from typing import cast
 
 from markreg.bits import BitsError, full, parse_int
-from markreg.model import FIELDS, Node, Owned, Row, Seen
+from markreg.model import FIELDS, Node, Owned, Seen
+from markreg.rows import Row
 
 UNATTRIBUTED = "unattributed:"
 

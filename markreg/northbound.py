@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from markreg.model import Row
+from markreg.rows import Row
 
 _TABLES = frozenset(
     {"ACL", "Sample", "Sample_Collector", "Sampling_App", "NB_Global", "Logical_Switch", "Port_Group", "Logical_Router_Policy"}

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from functools import cache
 
 from markreg.bits import BitsError, format_mask, full, parse_bits, parse_int
-from markreg.model import FIELDS, Row
+from markreg.model import FIELDS
 from markreg.northbound import databases
 from markreg.registry.model import Registry
 from markreg.registry.numbers import extract, parse_ranges
 from markreg.resources import rules
+from markreg.rows import Row
 
 _KEY_BITS = 24
 _POINT_BITS = 32

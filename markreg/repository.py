@@ -9,12 +9,14 @@ from typing import BinaryIO
 
 from markreg.formats import by_name, detect, scope_of
 from markreg.inputs import STDIN, Gathered, Known
-from markreg.model import Problem
+from markreg.manifests.nodes import compose
+from markreg.manifests.plain import looks_like
 from markreg.source import Source
 
 _LARGEST = 64 << 20
 _SKIPPED = {".git", ".hg", ".svn", ".tox", ".venv", ".terraform", "node_modules", "__pycache__", ".mypy_cache", ".ruff_cache"}
-_DOCUMENTS = {".yaml", ".yml", ".json", ".conf", ".conflist", ".network", ".netdev", ".hujson"}
+_YAML = {".yaml", ".yml"}
+_DOCUMENTS = {".json", ".conf", ".conflist", ".network", ".netdev", ".hujson"}
 _SCRIPTS = {".sh", ".bash", ".ksh", ".service", ".tf", ".tftpl", ".tpl", ".hcl", ".j2", ".tmpl", ".user-data", ".cfg"}
 # What may be a dump or a rule file; anything without a suffix is looked at too.
 _RULES = {"", ".txt", ".rules", ".v4", ".v6", ".nft", ".save", ".dump", ".log", ".ruleset", ".ofctl", ".flows", ".toml", ".o"}
@@ -76,7 +78,7 @@ def _named(gathered: Gathered, source: Source, notation: str | None) -> None:
 def _found(gathered: Gathered, path: str) -> None:
     """A file of a folder: read if its name and content are of a kind that markreg knows."""
     suffix = PurePosixPath(path).suffix.lower()
-    if os.path.islink(path) or suffix not in _DOCUMENTS | _SCRIPTS | _RULES:
+    if Path(path).is_symlink() or suffix not in _YAML | _DOCUMENTS | _SCRIPTS | _RULES:
         gathered.skipped += 1
         return
     data = _bytes(gathered, path)
@@ -89,11 +91,15 @@ def _found(gathered: Gathered, path: str) -> None:
 
 def _known(source: Source) -> Known | None:
     suffix = PurePosixPath(source.path).suffix.lower()
+    if suffix in _YAML:
+        return _as(source, _MANIFEST)
     if suffix in _DOCUMENTS or source.path == STDIN:
-        found = None if suffix in (".yaml", ".yml") else detect(source)
-        if found and found[1] not in (_MANIFEST, _SCRIPT):
+        found = detect(source)
+        if found:
             return Known(source, *found, scope_of(source.path))
-        return _as(source, _MANIFEST) if b"\0" not in source.data[:1024] else None
+        # Settings of anything are written like this: only what is whole is worth a look.
+        good = b"\0" not in source.data[:1024] and (looks_like(source.head(4096)) or compose(source)[1] is None)
+        return _as(source, _MANIFEST) if good else None
     if suffix in _SCRIPTS or source.data.startswith(b"#!"):
         found = detect(source) if source.data.startswith(b"#!") else None
         return Known(source, *found, scope_of(source.path)) if found else _as(source, _SCRIPT)
@@ -104,8 +110,3 @@ def _known(source: Source) -> Known | None:
 def _as(source: Source, notation: str) -> Known | None:
     form = by_name(notation)
     return Known(source, form, notation, scope_of(source.path)) if form else None
-
-
-def nothing(gathered: Gathered) -> list[Problem]:
-    """Why a run has nothing to go by; none where folders simply hold nothing to lint."""
-    return [] if gathered.known else gathered.problems

@@ -9,19 +9,19 @@ from pkgutil import iter_modules
 from typing import cast
 
 from markreg.model import Finding, Node, Owned
-from markreg.paths.order import Order
+from markreg.paths.analysis import Paths
 from markreg.registry.model import Registry
 from markreg.source import Source
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Context:
-    """What a check may ask: the node, the registry, the sources by path, and the order of places."""
+    """What a check may ask: the node, the registry, the sources by path, and the ways of packets."""
 
     node: Node
     registry: Registry
     sources: Mapping[str, Source]
-    order: Order
+    paths: Paths
 
 
 Check = Callable[[Context, tuple[Finding, ...]], Iterable[Finding]]

@@ -7,7 +7,7 @@ from functools import lru_cache
 from markreg.bits import format_bits, format_mask
 from markreg.checks import Context
 from markreg.model import Owned
-from markreg.paths.definitions import whole
+from markreg.paths.uses import whole
 from markreg.registry.agreements import named
 from markreg.registry.effective import Resolver
 from markreg.registry.free import free

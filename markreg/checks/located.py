@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from markreg.checks import Context
 from markreg.model import Location, Owned
@@ -22,8 +22,18 @@ def location(context: Context, role: str, owned: Owned, line: int | None = None)
 
 def locations(context: Context, role: str, uses: Iterable[Owned]) -> tuple[Location, ...]:
     """At most three lines for a role, from different statements where there are several."""
-    chosen = list(uses)[:_MOST]
+    chosen = list(_once(uses))[:_MOST]
     return tuple(location(context, role, owned) for owned in chosen)
+
+
+def _once(uses: Iterable[Owned]) -> Iterator[Owned]:
+    """Uses without those of a manifest whose line stands for several reservations of its component."""
+    seen: set[tuple[object, ...]] = set()
+    for owned in uses:
+        key = (owned.owner, owned.use.path, owned.use.lines)
+        if owned.use.basis != "manifest" or key not in seen:
+            yield owned
+        seen.add(key)
 
 
 def location_at(context: Context, role: str, path: str, line: int) -> Location:

@@ -9,7 +9,7 @@ from markreg.checks import Context
 from markreg.checks.located import locations
 from markreg.checks.severity import limited
 from markreg.model import Finding, Owned, Rule, Severity
-from markreg.paths.order import families_meet
+from markreg.paths.uses import families_meet
 from markreg.registry.agreements import Side, agreed
 
 # What ends a lookup for good (net/core/fib_rules.c fib4_rule_action); a table may hold no route and lets the next rule look.

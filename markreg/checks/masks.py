@@ -24,4 +24,4 @@ def check(context: Context, earlier: tuple[Finding, ...]) -> Iterator[Finding]:
         help_ = f"take the bits {format_mask(outside)} out of the value or into the mask"
         places = (location(context, "reader", owned),)
         severity: Severity = "note" if rule else "warning"
-        yield Finding("MK204", severity, message, owned.use.field, outside, (owned.owner,), places, help_, len(owned.use.lines))
+        yield Finding("MK204", severity, message, owned.use.field, outside, (owned.owner,), places, help_, max(len(owned.use.lines), 1))

@@ -11,7 +11,7 @@ from markreg.checks.located import locations
 from markreg.checks.severity import limited
 from markreg.checks.words import bits_of
 from markreg.model import Finding, Owned
-from markreg.paths.definitions import sets, uncertain, whole
+from markreg.paths.uses import sets, uncertain, whole
 from markreg.registry.agreements import Side, agreed
 from markreg.registry.effective import Effective, Resolver, layouts
 from markreg.registry.model import Registry
@@ -102,7 +102,7 @@ class _Policy:
         for _, bits in found:
             mask |= bits
         bits_text = bits_of(field, mask)
-        count = sum(len(o.use.lines) for o, _ in found)
+        count = sum(max(len(o.use.lines), 1) for o, _ in found)
         places = locations(self.context, "writer" if found[0][0].use.effect else "reader", [o for o, _ in found])
         if code == "MK303":
             name = owner.partition(":")[2]

@@ -85,4 +85,4 @@ def _shown(knob: Knob, value: Scalar) -> str:
 def _at(context: Context, component: Deployed, at: Mention) -> Location:
     source = context.sources.get(at.path)
     text = source.line(at.line) if source else at.text
-    return Location("writer", component.name, "manifest", at.path, at.line, at.column, at.end_column, text)
+    return Location("writer", component.name, at.place, at.path, at.line, at.column, at.end_column, text)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from markreg.model import Confidence, Owned, Severity
-from markreg.paths.definitions import whole
+from markreg.paths.uses import whole
 
 _RANK: dict[Confidence, int] = {"low": 0, "medium": 1, "high": 2}
 

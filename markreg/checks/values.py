@@ -10,18 +10,21 @@ from markreg.checks import Context
 from markreg.checks.located import locations
 from markreg.checks.severity import limited
 from markreg.model import FIELDS, Finding, Owned
-from markreg.paths.definitions import meets, sets, uncertain
+from markreg.paths.uses import sets, uncertain
+from markreg.registry.effective import Effective, Resolver
+from markreg.registry.model import Registry
 
 AFTER = ("sharing",)
 
 
 @dataclass(slots=True)
 class _Codes:
-    """The values that an owner tests a range for, and the statements that write into it."""
+    """The values that an owner tests a range for, and the statements that write into it; ``named``: the registry's codes."""
 
     tested: dict[int, Owned] = field(default_factory=dict)
     written: dict[int, Owned] = field(default_factory=dict)
     ored: dict[int, Owned] = field(default_factory=dict)
+    named: dict[int, str] = field(default_factory=dict)
 
 
 _Ranges = dict[tuple[str, str, int], _Codes]
@@ -35,12 +38,32 @@ def check(context: Context, earlier: tuple[Finding, ...]) -> Iterator[Finding]:
         if predicate and not predicate.negated and (value := predicate.exact()) and predicate.mask.bit_count() > 1:
             codes = ranges.setdefault((owned.use.scope.netns, owned.use.field, predicate.mask), _Codes())
             codes.tested.setdefault(value, owned)
+    registered = _registered(context)
+    for owned in context.node.uses:
+        for row in registered.get(owned.owner, ()):
+            ranges.setdefault((owned.use.scope.netns, row.field, row.mask), _Codes())
     by_owner = {key: _by_owner(context, key, codes) for key, codes in ranges.items()}
+    for (_, name, mask), owners in by_owner.items():
+        for owner, codes in owners.items():
+            for row in registered.get(owner, ()):
+                codes.named |= dict(row.codes) if (row.field, row.mask) == (name, mask) else {}
     told = [f for f in earlier if f.code in ("MK101", "MK102", "MK104")]
     for (_, name, mask), owners in by_owner.items():
         yield from _ambiguous(context, name, mask, owners, told)
         for owner, codes in owners.items():
             yield from _ored(context, name, mask, owner, codes)
+
+
+def _registered(context: Context) -> dict[str, list[Effective]]:
+    """For each owner of programs the ranges that hold codes by the registry: nobody has to be seen to look for those."""
+    owners = dict.fromkeys(o.owner for o in context.node.uses if o.use.place.kind == "bpf" and o.use.effect)
+    return {owner: _coded(context.registry, owner) for owner in owners}
+
+
+def _coded(registry: Registry, owner: str) -> list[Effective]:
+    """An owner's ranges of several bits and codes."""
+    rows = Resolver(registry, None, {}).rows(owner) if owner in registry.components else ()
+    return [row for row in rows if len(row.codes) > 1 and row.mask.bit_count() > 1]
 
 
 def _by_owner(context: Context, key: tuple[str, str, int], all_codes: _Codes) -> dict[str, _Codes]:
@@ -58,7 +81,21 @@ def _by_owner(context: Context, key: tuple[str, str, int], all_codes: _Codes) ->
             codes.written.setdefault(ones, owned)
             if not use.mask & mask & ~ones:
                 codes.ored.setdefault(ones, owned)
+        elif use.place.kind == "bpf" and use.effect and not uncertain(use):
+            _by_program(codes, owned, mask)
     return owners
+
+
+def _by_program(codes: _Codes, owned: Owned, mask: int) -> None:
+    """A program's store may be the meeting of several writes: a code that it sets on every path, other bits that it may keep."""
+    word = owned.use.effect
+    assert word is not None
+    always = word.known_one() & mask
+    kept = next((bits for source, bits in word.copies if source == (owned.use.field, 0, False)), 0) & mask
+    if always and kept & ~always:
+        codes.ored.setdefault(always, owned)
+    elif always and not (kept | word.other) & mask and not word.zero & word.one & mask:
+        codes.written.setdefault(always, owned)
 
 
 def _ambiguous(context: Context, name: str, mask: int, owners: dict[str, _Codes], told: list[Finding]) -> Iterator[Finding]:
@@ -85,11 +122,19 @@ def _ored(context: Context, name: str, mask: int, owner: str, codes: _Codes) -> 
     for value, second in codes.ored.items():
         for other, first in codes.written.items():
             third = value | other
-            both = {value, other} <= codes.tested.keys() and third not in (value, other)
-            if not both or third in codes.tested or not meets(context.order, first, second):
+            if third in (value, other) or not context.paths.meets(first, second):
+                continue
+            # What the registry calls codes are codes, whatever a mixture of two of them happens to mean.
+            coded = {value, other} <= codes.named.keys()
+            if not coded and (not {value, other} <= codes.tested.keys() or third in codes.tested):
                 continue
             message = f"{owner} ORs {format_mask(value)} into {name} {format_mask(mask)} without clearing it: "
             message += f"over {format_mask(other)} it gives {format_mask(third)}"
-            places = (*locations(context, "writer", (second, first)), *locations(context, "reader", (codes.tested[value],)))
-            help_ = f"write the whole range: --set-xmark {format_value_mask(value, mask, FIELDS[name].width)}"
+            if coded:
+                message += f" ({codes.named[other]}, {codes.named.get(third, 'no code')})"
+            readers = [codes.tested[value]] if value in codes.tested else []
+            places = (*locations(context, "writer", (second, first)), *locations(context, "reader", readers))
+            said = format_value_mask(value, mask, FIELDS[name].width)
+            in_a_program = second.use.place.kind == "bpf"
+            help_ = f"write the whole range: {f'(mark & ~{mask:#x}) | {value:#x}' if in_a_program else f'--set-xmark {said}'}"
             yield Finding("MK206", limited("warning", second), message, name, mask, (owner,), places, help_)

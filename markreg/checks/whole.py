@@ -9,9 +9,8 @@ from markreg.checks.located import locations
 from markreg.checks.severity import limited
 from markreg.checks.words import listed
 from markreg.model import Finding, Owned, Severity
-from markreg.paths.definitions import meets, whole
 from markreg.paths.openflow import KINDS, concerned
-from markreg.paths.order import families_meet
+from markreg.paths.uses import families_meet, whole
 
 AFTER = ("sharing", "lookups")
 _SAYS = {
@@ -42,7 +41,7 @@ def check(context: Context, earlier: tuple[Finding, ...]) -> Iterator[Finding]:
         beside = f", where {listed(others)} use{'s' if len(others) == 1 else ''} bits of it" if others else ""
         message = _SAYS[code].format(owner=owner, field=field, others=beside)
         mask = uses[0].use.mask
-        count = sum(len(o.use.lines) for o in uses)
+        count = sum(max(len(o.use.lines), 1) for o in uses)
         role = "reader" if code == "MK202" else "writer"
         yield Finding(code, severity, message, field, mask, (owner,), locations(context, role, uses), _HELP[code], count)
 
@@ -64,9 +63,14 @@ def _code(owned: Owned) -> str | None:
 
 
 def _beside(context: Context, other: Owned, owned: Owned) -> bool:
-    """Whether another owner means bits of the same field in the same scope: of flows, where a packet or a connection meets both."""
+    """Whether another owner means bits of the same field in the same scope.
+
+    Beside flows, whether it writes some where a packet or a connection meets both: what a match of its own would see is MK101.
+    """
     a, b = other.use, owned.use
     same = a.field == b.field and a.scope.netns == b.scope.netns and families_meet(a.scope.family, b.scope.family)
     if not same or other.owner == owned.owner or whole(a) or a.possible:
         return False
-    return not concerned(a, b) or meets(context.order, other, owned) or meets(context.order, owned, other)
+    if not concerned(a, b):
+        return True
+    return a.effect is not None and (context.paths.meets(other, owned) or context.paths.meets(owned, other))

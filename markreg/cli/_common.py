@@ -73,7 +73,7 @@ ColorOption = Annotated[
     str, typer.Option("--color", envvar="MARKREG_COLOR", metavar="WHEN", help="auto, always or never; NO_COLOR counts too.")
 ]
 FieldsOption = Annotated[
-    str, typer.Option("--fields", envvar="MARKREG_FIELDS", metavar="NAME,…", help="Registers to read as marks: reg0 … reg31, metadata.")
+    str, typer.Option("--fields", envvar="MARKREG_FIELDS", metavar="NAME,…", help="Registers to read as marks: reg0 … reg31, metadata, cb0 … cb4.")
 ]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", envvar="MARKREG_QUIET", help="Findings only.")]
 VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", envvar="MARKREG_VERBOSE", help="More of everything.")]
@@ -81,13 +81,13 @@ VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", envvar="MARKREG_
 
 def fields(text: str) -> frozenset[str]:
     """The registers that ``--fields`` names, with or without ``ovs.``; exit 2 for what is none."""
-    from markreg.model import PIPELINE
+    from markreg.model import CONTROL_BLOCK, PIPELINE
 
-    known = {f.name.removeprefix("ovs."): f.name for f in PIPELINE}
+    known = {f.name.removeprefix("ovs."): f.name for f in (*PIPELINE, *CONTROL_BLOCK)}
     words = [word.strip().removeprefix("ovs.") for word in text.split(",") if word.strip()]
     for word in words:
         if word not in known:
-            fail(f"--fields: {word!r} is none of reg0 … reg31, metadata")
+            fail(f"--fields: {word!r} is none of reg0 … reg31, metadata, cb0 … cb4")
     return frozenset(known[word] for word in words)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from markreg import report as reports
-from markreg.cli import _baseline
+from markreg.cli import _baseline, _bpf
 from markreg.cli import _common as common
 
 
@@ -27,6 +27,7 @@ def register(app: typer.Typer) -> None:
         baseline: _baseline.BaselineOption = None,
         write_baseline: _baseline.WriteOption = False,
         fields: common.FieldsOption = "",
+        bpf_const: _bpf.ConstOption = None,
         netns: common.NetnsOption = None,
         all_netns: common.AllNetnsOption = False,
         timeout: common.TimeoutOption = 60,
@@ -40,7 +41,7 @@ def register(app: typer.Typer) -> None:
 
         common.check_words(form, reports.names(), color, notation, fail_on)
         known = common.load_registry(registry)
-        gathered = common.gather(paths, notation, timeout, netns, all_netns, entries)
+        gathered = _bpf.with_constants(common.gather(paths, notation, timeout, netns, all_netns, entries), bpf_const)
         done = common.choose(_baseline.settle(engine.audit(gathered, known, common.fields(fields)), baseline, write_baseline), select, ignore)
         common.report(done, engine.sources(gathered, done.node), form, output, color, quiet, verbose)
         raise typer.Exit(common.status(done, "never" if exit_zero else fail_on, strict))

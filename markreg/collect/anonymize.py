@@ -20,7 +20,7 @@ _IPV6 = re.compile(rb"(?<![\w:.])(?=[0-9a-fA-F:]*:[0-9a-fA-F:]*:)[0-9a-fA-F:]{2,
 _MAC = re.compile(rb"(?<![\w:])(?:[0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}(?![\w:])")
 _DEVICE = re.compile(
     rb"(?:(?<=\s-i )|(?<=\s-o )|(?<=\bdev )|(?<=\biif )|(?<=\boif )|(?<=\biifname )|(?<=\boifname )|(?<=\biifname \")|(?<=\boifname \")"
-    rb"|(?<=\"ifname\": \")|(?<=--physdev-in )|(?<=--physdev-out )|(?<=/conf/))([\w.@-]+)(?=[\s\"/]|$)",
+    rb"|(?<=\"ifname\": \")|(?<=\"device\":\")|(?<=--physdev-in )|(?<=--physdev-out )|(?<=/conf/))([\w.@-]+)(?=[\s\"/]|$)",
     re.MULTILINE,
 )
 _WIREGUARD = re.compile(rb"^(\S+)(?=\t)", re.MULTILINE)

@@ -157,7 +157,8 @@ def _filters(index: int, parent: int, device: str, budget: Budget) -> Iterator[A
         found = [options[_BPF_ID]] if kind == "bpf" and _BPF_ID in options else []
         found += _in_actions(options.get(_ACTIONS.get(kind, 0), b""))
         for identity in found:
-            yield Attachment(_number(identity), "tc", direction, device, priority)
+            if program := _number(identity):
+                yield Attachment(program, "tc", direction, device, priority)
 
 
 def _in_actions(actions: bytes) -> Iterator[bytes]:

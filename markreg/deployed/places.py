@@ -16,7 +16,7 @@ from markreg.deployed.words import Form
 from markreg.manifests import nodes
 from markreg.manifests.documents import Document, plugins
 from markreg.manifests.nodes import at, child
-from markreg.manifests.workloads import Process, Variable, Word, split, values_of
+from markreg.manifests.workloads import Process, Variable, Word, split
 from markreg.registry.model import ReadAt
 
 if TYPE_CHECKING:
@@ -44,13 +44,24 @@ class Places:
     """Finds what stands at the places of knobs."""
 
     def __init__(self, documents: Sequence[Document], seen: Recognised) -> None:
-        self.documents = list(documents)
-        self.processes = seen.processes
         self.kinds: dict[str, list[Document]] = {}
         for document in documents:
             for kind in document.kinds:
                 self.kinds.setdefault(kind, []).append(document)
-        self.plugins = [(name, node, d) for d in documents if not d.kind for name, node in plugins(d)]
+        self.maps: dict[tuple[str, str], list[Document]] = {}
+        self.embedded: dict[str, list[Document]] = {}
+        for document in documents:
+            if document.kind in ("ConfigMap", "Secret") and document.root is not None:
+                self.maps.setdefault((document.kind, document.name), []).append(document)
+            if document.inside:
+                self.embedded.setdefault(document.file, []).append(document)
+        self.annotated = [d for d in documents if d.annotations]
+        self.files = [d for d in documents if d.root is not None and not d.api]
+        self.named: dict[str, list[Process]] = {}
+        for process in seen.processes:
+            for name in _names(process):
+                self.named.setdefault(name, []).append(process)
+        self.plugins = [(name, node, d) for d in documents if not d.kind for name, _, node in plugins(d)]
 
     def find(self, place: ReadAt, found: Found) -> Iterator[Standing]:
         """Every word at a place, and for those with ``absent`` the holders in which there is none."""
@@ -67,7 +78,7 @@ class Places:
                 if name == place.cni and (value := child(plugin, place.key)) is not None:
                     yield from _standing(document, value)
         elif place.annotation:
-            for document in self.documents:
+            for document in self.annotated:
                 for name, scalar in document.annotations:
                     if fnmatchcase(name, place.annotation):
                         yield Standing(nodes.text(scalar), document, scalar)
@@ -86,10 +97,8 @@ class Places:
     def _mine(self, place: ReadAt, found: Found) -> list[Process]:
         """The processes that a place is about: the component's own, and others by the name it gives."""
         wanted = place.container or place.process
-        named = [p for p in self.processes if wanted and _is(p, wanted)]
-        own = [p for p in found.processes if not any(p is n for n in named)]
-        # The image of a component may run in containers of several names; init containers are not its agent.
-        return named or own
+        # The image of a component may run in containers of several names.
+        return self.named.get(wanted) or found.processes
 
     def _of_processes(self, place: ReadAt, found: Found) -> Iterator[Standing]:
         for process in self._mine(place, found):
@@ -111,7 +120,7 @@ class Places:
             if (name.lower() if place.any_case else name) == wanted:
                 return self._resolved(process, variable)
         for kind, source, prefix, optional, node in reversed(process.several):
-            there = values_of(self.documents, kind, source, process.document.namespace)
+            there = self._values(kind, source, process.document.namespace)
             for document, values in there:
                 if place.env.startswith(prefix) and (value := values.get(place.env.removeprefix(prefix))) is not None:
                     return nodes.text(value), document, value
@@ -123,7 +132,7 @@ class Places:
         if variable.source is None:
             return process.expanded(variable.text or ""), process.document, variable.node
         kind, name, key, optional = variable.source
-        for document, values in values_of(self.documents, kind, name, process.document.namespace):
+        for document, values in self._values(kind, name, process.document.namespace):
             if key in values:
                 return nodes.text(values[key]), document, values[key]
             return None if optional else (None, process.document, variable.node)
@@ -150,6 +159,12 @@ class Places:
                 value = value.replace(f"$({name})", resolved[0])
         return value
 
+    def _values(self, kind: str, name: str, namespace: str) -> list[tuple[Document, dict[str, Node]]]:
+        """The plain values of ConfigMaps (or Secrets) of a name; those of another namespace only if there is none in this one."""
+        found = self.maps.get((kind, name), [])
+        near = [d for d in found if d.namespace == namespace or not (d.namespace and namespace)] or found
+        return [(d, {k: v for group in ("data", "stringData") for k, _, v in nodes.entries(child(d.root, group))}) for d in near]
+
     def _matching(self, kind: str) -> list[Document]:
         if not any(c in kind for c in "*?["):
             return self.kinds.get(kind, [])
@@ -170,12 +185,12 @@ class Places:
     def _of_map(self, place: ReadAt) -> Iterator[Standing]:
         key, colon, path = place.key.partition(":")
         wanted, kind = (place.secret, "Secret") if place.secret else (place.config_map, "ConfigMap")
-        for document in self.documents:
-            if colon:
-                if document.file == key and fnmatchcase(document.inside, wanted):
-                    for node in at(document.root, path):
-                        yield from _standing(document, node)
-            elif document.kind == kind and fnmatchcase(document.name, wanted):
+        for document in self.embedded.get(key, ()) if colon else ():
+            if fnmatchcase(document.inside, wanted):
+                for node in at(document.root, path):
+                    yield from _standing(document, node)
+        for (what, name), documents in self.maps.items() if not colon else ():
+            for document in documents if what == kind and fnmatchcase(name, wanted) else ():
                 for group in ("data", "stringData"):
                     if (value := child(child(document.root, group), key)) is not None:
                         word = nodes.text(value)
@@ -184,9 +199,7 @@ class Places:
 
     def _of_file(self, place: ReadAt) -> Iterator[Standing]:
         last = place.path.rpartition(".")[2].lower()
-        for document in self.documents:
-            if document.root is None or document.api:
-                continue
+        for document in self.files:
             named = fnmatchcase(document.path, f"*{place.file}") or fnmatchcase(document.file, PurePosixPath(place.file).name)
             if not named and not any(word in last for word in _TELLING):
                 continue
@@ -194,10 +207,9 @@ class Places:
                 yield from _standing(document, node)
 
 
-def _is(process: Process, wanted: str) -> bool:
-    if fnmatchcase(process.name, wanted) or process.document.name == wanted:
-        return True
-    return any(word.text.rpartition("/")[2] == wanted for word in process.words[:6])
+def _names(process: Process) -> set[str]:
+    """What a process may be called: its container, its object, a program of its command line."""
+    return {process.name, process.document.name, *(word.text.rpartition("/")[2] for word in process.words[:6])}
 
 
 def _standing(document: Document, node: Node) -> Iterator[Standing]:

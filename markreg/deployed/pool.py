@@ -37,4 +37,4 @@ def mention(pool: NodePool, keys: tuple[str, ...]) -> Mention:
     """Where a key of a pool stands in its registry file."""
     found = positions.of_file(pool.origin.path)
     line, column, end = found.find((*pool.origin.keys, *keys), value=True)
-    return Mention(shown(pool.origin.path), line, column, end, found.line(line)[column - 1 : end - 1])
+    return Mention(shown(pool.origin.path), line, column, end, found.line(line)[column - 1 : end - 1], f"pool {pool.name}")

@@ -59,7 +59,8 @@ def recognised(documents: Sequence[Document], registry: Registry) -> Recognised:
 def mention(document: Document, node: Node | None, text: str | None = None) -> Mention:
     """The place of a node of a document, with what stands there."""
     spot = document.spot(node)
-    return Mention(document.path, spot.line, spot.column, spot.end, nodes.text(node) if text is None else text)
+    place = "/".join(filter(None, (document.kind or document.file, document.name))) or "manifest"
+    return Mention(document.path, spot.line, spot.column, spot.end, nodes.text(node) if text is None else text, place)
 
 
 class _Work:
@@ -67,18 +68,20 @@ class _Work:
         self.registry = registry
         self.index = Index(registry)
         self.result = Recognised()
+        tables = [r for rules in registry.rules.values() for r in rules.recognise if r.type and r.kind]
+        self.typed = {kind.rpartition("/")[2] for table in tables for kind in table.kind}
 
     def look(self, document: Document) -> None:
         """What one document shows."""
         facts: dict[str, Sequence[str]] = {"kind": document.kinds, "name": (document.name,) if document.name else ()}
         if document.kind == "ConfigMap":
             facts["config_map"] = (document.name,)
-        if types := document.types if document.api else ():
+        if document.kind in self.typed and (types := document.types):
             facts["type"] = types
         if document.chart:
             facts = {"kind": (VALUES,), "name": (document.chart,)}
         self._note(("manifest",), facts, document, _named(document))
-        for name, node in plugins(document):
+        for name, node, _ in plugins(document):
             self._note(("cni-conf",), {"type": (name,)}, document, node)
         for process in processes(document):
             self.result.processes.append(process)

@@ -7,13 +7,14 @@ from collections.abc import Iterator, Sequence
 from markreg.attribution.presumed import codes_of, effect_of
 from markreg.bits import full
 from markreg.deployment import Deployed, Mention
-from markreg.model import HOST, Access, Hook, Place, Scope, Use
+from markreg.model import CT_LABEL, CT_MARK, HOST, SKB_MARK, Access, Hook, Place, Scope, Use
 from markreg.registry.effective import Effective, Resolver
 from markreg.registry.model import Registry
 from markreg.registry.numbers import joined
 from markreg.registry.scopes import scope
 from markreg.transfer import Predicate
 
+_FIELDS = {f.name for f in (SKB_MARK, CT_MARK, CT_LABEL)}
 _FAMILIES = {"ipv4": "ip", "ipv6": "ip6"}
 _MANGLE = -150
 _ALL_HOOKS = ("prerouting", "input", "forward", "output", "postrouting")
@@ -34,7 +35,7 @@ def uses(registry: Registry, resolver: Resolver, deployed: Sequence[Deployed]) -
     """A use for every way in which a row in force touches its bits; ``target`` is the row's path."""
     for component in deployed:
         for row in resolver.in_force(component.name):
-            if row.certain and row.field in registry.fields:
+            if row.certain and row.field in _FIELDS:
                 yield from _of_row(registry, row, component)
 
 
@@ -62,7 +63,7 @@ def _of_row(registry: Registry, row: Effective, component: Deployed) -> Iterator
             field=row.field,
             access=access,
             mask=mask,
-            place=Place("manifest", f"{row.path}, as registered", where.family, hooks=_hooks(row, access)),
+            place=Place("manifest", f"{at.place} ({row.path})", where.family, hooks=_hooks(row, access)),
             scope=where,
             path=at.path,
             lines=(at.line,),

@@ -1,8 +1,8 @@
 """Loaded BPF programs as captures tell of them: markreg's own document, and what bpftool -j prints.
 
 Our document is one object: ``markreg`` is ``bpf``, ``order`` the byte order, ``offsets`` where the kernel's structures have what programs
-get at (bytes), ``programs`` a list. A program has ``id``, ``type``, ``name``, ``tag``, ``maps`` (id, type, name), ``attached`` (hook,
-direction, device, priority), ``callers`` (programs that have it in a map of programs), ``insns`` (hexadecimal), ``calls`` (slot to the
+get at (bytes), ``programs`` a list. A program has ``id``, ``type``, ``name``, ``tag``, ``pin``, ``maps`` (id, type, name, pin),
+``attached`` (hook, direction, device, priority), ``callers`` (programs that have it in a map of programs), ``insns`` (hexadecimal), ``calls`` (slot to the
 kernel's name of a function), ``functions`` (slot, name), ``sources`` (file, line, text) and ``lines`` (slot, number of a source).
 """
 
@@ -16,6 +16,7 @@ from typing import Any
 
 _COMMENT = re.compile(r"(?:\s*(?:#|\$ |//)[^\n]*(?:\n|$))*\s*")
 _COMMAND = re.compile(r"bpftool\b[^\n]*\bdump[ \t]+xlated[ \t]+(id|tag|name|pinned)[ \t]+(\S+)")
+_PROGRAM = re.compile(r'\{"id":\s*(\d{1,10}),\s*"type"')
 _DECODER = json.JSONDecoder()
 _MOST = 1 << 20
 # enum bpf_attach_type as bpftool cgroup prints it, old and new names.
@@ -78,12 +79,12 @@ class Capture:
 
 def documents(text: str) -> Iterator[tuple[int, str, Any]]:
     """Every JSON document of a text: its first line, the comment lines before it, the value. Raises DocumentError."""
-    at = 0
+    at, line, counted = 0, 1, 0
     while True:
         start = match.end() if (match := _COMMENT.match(text, at)) else at
         if start >= len(text):
             return
-        line = text.count("\n", 0, start) + 1
+        line, counted = line + text.count("\n", counted, start), start
         try:
             value, end = _DECODER.raw_decode(text, start)
         except (ValueError, RecursionError) as error:
@@ -97,7 +98,11 @@ def own(value: dict[str, Any], text: str) -> Capture:
     """The programs of our own document; ``text`` is the whole of it, for the lines."""
     capture = Capture("big" if value.get("order") == "big" else "little")
     capture.offsets = {k: v for k, v in _object(value.get("offsets")).items() if isinstance(v, int) and 0 <= v < _MOST}
-    lines = {int(m[1]): text.count("\n", 0, m.start()) + 1 for m in re.finditer(r'\{"id":\s*(\d{1,10}),\s*"type"', text)}
+    lines: dict[int, int] = {}
+    line, counted = 1, 0
+    for match in _PROGRAM.finditer(text):
+        line, counted = line + text.count("\n", counted, match.start()), match.start()
+        lines.setdefault(int(match[1]), line)
     for entry in _objects(value.get("programs")):
         identity = _number(entry.get("id"))
         program = capture.program(identity, lines.get(identity, 1))

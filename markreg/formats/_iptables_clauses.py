@@ -25,8 +25,8 @@ SK_MARK = "sk_mark"
 _ALL = full(32)
 # Far more than the kernel takes in one rule; the grammar needs 20 µs a word.
 _LONGEST = 16384
-# linux/filter.h SKF_AD_OFF + SKF_AD_MARK, and BPF_LD|BPF_W|BPF_ABS
-_CBPF_LOAD_MARK = "32 0 0 4294963220"
+# linux/filter.h SKF_AD_OFF + SKF_AD_MARK
+_CBPF_LOAD_MARK = "4294963220"
 
 
 class ClauseError(ValueError):
@@ -258,7 +258,24 @@ def _set_match(words: _Words) -> list[Clause]:
 
 
 def _bpf(words: _Words) -> list[Clause]:
-    return [Clause(SKB_MARK.name, "read", _ALL)] if _CBPF_LOAD_MARK in str(words.words[-1]) else []
+    """A classic BPF program matches where it returns something else than 0 (net/netfilter/xt_bpf.c bpf_mt)."""
+    from markreg.bpf.classic import parse, questions
+    from markreg.bpf.errors import BpfError
+
+    text = str(words.words[-1]).strip('"')
+    if f" {_CBPF_LOAD_MARK}" not in text:
+        return []
+    try:
+        found = questions(parse(text))
+    except BpfError as error:
+        raise BitsError(str(error)) from None
+    clauses = []
+    rest = found.reads
+    for asked, holds in found.needs:
+        test = Predicate(SKB_MARK.name, asked.mask, asked.accepts, asked.value, asked.negated)
+        rest &= ~asked.mask
+        clauses.append(Clause(SKB_MARK.name, "read", asked.mask, predicate=test if holds else test.inverse()))
+    return [*clauses, Clause(SKB_MARK.name, "read", rest)] if rest else clauses
 
 
 def _tproxy(words: _Words) -> list[Clause]:

@@ -84,10 +84,11 @@ class _Run:
     slots: dict[str, list[tuple[int, int, int]] | None] = field(default_factory=dict)
     values: dict[str, tuple[tuple[int, int], ...]] = field(default_factory=dict)
 
-    def get(self, name: str) -> Word:
-        """What is in a field now."""
-        if name in self.words:
-            return self.words[name]
+    def get(self, name: str, words: dict[str, Word] | None = None) -> Word:
+        """What is in a field now, or was when ``words`` were written."""
+        words = self.words if words is None else words
+        if name in words:
+            return words[name]
         if self.gone and name in CONNECTION:
             return Word.const(0, width_of(name))
         return Word.entry(name, width_of(name))
@@ -124,13 +125,14 @@ class _Walk:
     def list(self, items: tuple[Item, ...]) -> None:
         """One list, to its end."""
         for item in items:
+            before = dict(self.run.words)
             for op in item.ops:
-                if not self._writes(self.run, op, item):
+                if not self._writes(self.run, op, item, before):
                     self._ends(op, item)
         self._flush()
 
-    def _writes(self, run: _Run, op: Op, item: Item) -> bool:
-        """A statement that only writes fields."""
+    def _writes(self, run: _Run, op: Op, item: Item, before: dict[str, Word]) -> bool:
+        """A statement that only writes fields. What it copies is as it was ``before``: a wide register's words move at once."""
         if isinstance(op, Set):
             width = width_of(op.field)
             known = run.slots.setdefault(op.field, [])
@@ -144,7 +146,7 @@ class _Walk:
             width = width_of(to.field)
             run.slots[to.field] = None
             run.look(source.field, source.mask, item)
-            run.put(to.field, _moved(run.get(source.field), to.low - source.low, width), to.mask, item)
+            run.put(to.field, _moved(run.get(source.field, before), to.low - source.low, width), to.mask, item)
             self._metadata_lost(to)
         elif isinstance(op, Fill):
             self._fill(run, op, item)
@@ -219,11 +221,12 @@ class _Walk:
         if op.body is not None:
             run = _Run(self.run.gone)
             for item in op.body:
+                before = dict(run.words)
                 for inner in item.ops:
                     if isinstance(inner, Strange):
                         self.strange.append(inner.reason)
                     else:
-                        self._writes(run, inner, item)
+                        self._writes(run, inner, item, before)
             self._exec(run, zone)
         self.goings.append(Going("ct", op.table or "", self.metadata, zone))
         self._gone()
@@ -269,7 +272,7 @@ class _Walk:
                 self.statements.append(read)
         run = _Run(False)
         for write in op.writes:
-            self._writes(run, write, item)
+            self._writes(run, write, item, {})
         self._changes(run, op.table)
 
     def _read(self, name: str, mask: int, start: int, end: int) -> None:

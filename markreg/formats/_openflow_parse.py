@@ -302,6 +302,8 @@ class Parser:
                     known = str(self._number(first, begin, "key"))
                 else:
                     known = zone_of(self._part(first))
+            elif self._mention.search(text):
+                raise _ShapeError("is in no form that is known")
         return Ct(commit, known, table, body)
 
     def _learn(self, start: int, end: int) -> Learn:

@@ -184,7 +184,7 @@ class Scan:
 
     def lines(self, data: bytes) -> None:
         """Every line of the dump."""
-        memo, tables, actions, number = self._memo, self.tables, self.actions, 0
+        memo, tables, actions, number, whole = self._memo, self.tables, self.actions, 0, ""
         marks = not any(name.startswith(PREFIX) for name in self.asked)
         for line in _lines(data):
             number += 1
@@ -197,15 +197,17 @@ class Scan:
                 if both is None:
                     self._no_flow(line, number)
                     continue
-                head, tail = both
-                head = blank_quoted(head)
+                whole, tail = both
+                head = blank_quoted(whole)
             else:
                 tail = tail.rstrip()
             self.statements += 1
             at = head.find("table=")
             table = head[at + 6 : head.find(",", at)] if at > 0 else ""
             if not table.isalnum():
-                table = m[1].strip('"') if "table" in head and (m := _TABLE.search(head)) else "0"
+                found_at = _TABLE.search(head) if "table" in head else None
+                table = (whole[found_at.start(1) : found_at.end(1)] if '"' in head else found_at[1]) if found_at else "0"
+                table = table.strip('"')
             at = head.find("metadata=")
             metadata = head[at + 9 : head.find(",", at)] if at > 0 else ""
             if at >= 0 and not metadata.isalnum():

@@ -21,6 +21,17 @@ if TYPE_CHECKING:
     from lark import Lark, Token, Tree
 
 MENTION = re.compile(r"(?<![\w.])(?:pkt\.mark|ct_mark|ct_label)\b|(?<![\w.])ct_lb(?:_mark)?[ \t]*\(")
+_MARKS = r"(?<![\w.])(?:pkt\.mark|ct_mark|ct_label)(?![\w])"
+_SIGN = r"[ ]*(?:[=!<>]=|[<>=])[ ]*"
+_CONSTANT = r"(?:\{[^{}]*\}|[\w.:/]+(?:\[[\d.]+\])?)"
+# What stays of a text: marks with what they are compared with or become. Other strings, addresses and numbers say nothing of marks,
+# and are what makes texts differ.
+_PLAIN = re.compile(
+    rf"(?P<mark>{_MARKS}[\w.\[\]]*{_SIGN}{_CONSTANT}|{_CONSTANT}(?={_SIGN}{_MARKS})|{_MARKS}[\w.\[\]]*)"
+    r'|(?P<string>"(?:[^"\\]|\\.)*")'
+    r"|(?P<number>(?<![\w.])(?:[0-9a-fA-F]{0,4}(?::[0-9a-fA-F]{0,4}){2,}[\w.:/]*|[0-9][\w.:/]*))"
+)
+_SLOT = re.compile(rf"({_MARKS}[\w.\[\]]*[ ]*=[ ]*)([0-9][\w:/]*)(?=[ ]*[;,)])")
 _RANGE = re.compile(r"(\d{1,3})(?:\.\.(\d{1,3}))?")
 _LONGEST = 1 << 20
 _DEEPEST = 200
@@ -101,20 +112,63 @@ def _depth(text: str) -> int:
     return deepest
 
 
+def _plain(text: str) -> str:
+    """A text without the constants that have nothing to do with marks."""
+    return _PLAIN.sub(lambda m: m[0] if m["mark"] else '""' if m["string"] else "0", text)
+
+
+@dataclass(frozen=True, slots=True)
+class _Slot:
+    """A write of a constant, by the place of the constant in the text."""
+
+    part: Part
+    clause: str
+
+
 @lru_cache(maxsize=4096)
 def actions(text: str) -> tuple[Deed, ...]:
     """What an action list reads and writes of marks. Raises LanguageError."""
     if not MENTION.search(text):
         return ()
-    ended = text.rstrip()
-    tree = _parsed(text if ended.endswith((";", "}", "*/")) or not ended else f"{text};", "actions")
-    return tuple(_statements(tree.children, text))
+    plain = _plain(text)
+    numbers = [match[2] for match in _SLOT.finditer(plain)]
+    shape = _shape(_SLOT.sub(r"\g<1>0", plain))
+    if len(numbers) != sum(isinstance(item, _Slot) for item in shape):
+        shape = tuple(_items(plain))
+        numbers = [item.clause.rpartition("=")[2].strip() for item in shape if isinstance(item, _Slot)]
+    following = iter(numbers)
+    return tuple(item if isinstance(item, Deed) else _filled(item, next(following)) for item in shape)
 
 
 @lru_cache(maxsize=4096)
+def _shape(text: str) -> tuple[Deed | _Slot, ...]:
+    """What action lists do that differ in nothing but the constants that they write to marks."""
+    return tuple(_items(text))
+
+
+def _items(text: str) -> Iterator[Deed | _Slot]:
+    ended = text.rstrip()
+    tree = _parsed(text if ended.endswith((";", "}", "*/")) or not ended else f"{text};", "actions")
+    yield from _statements(tree.children, text)
+
+
+def _filled(slot: _Slot, number: str) -> Deed:
+    value, mask = _number(number, slot.part)
+    part = slot.part
+    effect = masked_set(part.field, FIELDS[part.field].width, mask << part.low, (value & mask) << part.low)
+    before, sign, _ = slot.clause.rpartition("=")
+    space = " " if before.endswith(" ") else ""
+    return Deed("write", part.field, mask << part.low, f"{before}{sign}{space}{number}", effect)
+
+
 def match(text: str) -> tuple[Deed, ...]:
     """What a match expression tests of marks. Raises LanguageError."""
-    return tuple(_tests(_parsed(text, "match"), text, False)) if MENTION.search(text) else ()
+    return _match(_plain(text)) if MENTION.search(text) else ()
+
+
+@lru_cache(maxsize=4096)
+def _match(text: str) -> tuple[Deed, ...]:
+    return tuple(_tests(_parsed(text, "match"), text, False))
 
 
 def _trees(nodes: list[Token | Tree[Token]]) -> Iterator[Tree[Token]]:
@@ -153,7 +207,7 @@ def _part(node: Token | Tree[Token]) -> Part | None:
     return Part(named.field, named.low + low, named.low + high)
 
 
-def _statements(nodes: list[Token | Tree[Token]], text: str) -> Iterator[Deed]:
+def _statements(nodes: list[Token | Tree[Token]], text: str) -> Iterator[Deed | _Slot]:
     for node in _trees(nodes):
         if node.data == "assign":
             yield from _assigned(node, text)
@@ -164,7 +218,7 @@ def _statements(nodes: list[Token | Tree[Token]], text: str) -> Iterator[Deed]:
             yield from _called(node, text)
 
 
-def _called(node: Tree[Token], text: str) -> Iterator[Deed]:
+def _called(node: Tree[Token], text: str) -> Iterator[Deed | _Slot]:
     name = str(node.children[0])
     said = next((n for n in _trees(node.children) if n.data == "arguments"), None)
     block = next((n for n in _trees(node.children) if n.data == "block"), None)
@@ -172,7 +226,6 @@ def _called(node: Tree[Token], text: str) -> Iterator[Deed]:
         yield from _statements(block.children, text)
     if said is None:
         return
-    clause = f"{name}{_said(said, text)}"
     if name in _symbols()[1]:
         yield from _balanced(name, said)
         return
@@ -186,7 +239,7 @@ def _called(node: Tree[Token], text: str) -> Iterator[Deed]:
             raise LanguageError(f"{word[:60]} is a part of a mark that this markreg does not know")
         following = words[number + 1 : number + 3]
         if name in ("ct_commit", "ct_commit_v1") and following[:1] == ["="] and len(following) > 1:
-            yield from _constant(part, following[1], f"{word}={following[1]}")
+            yield _Slot(part, f"{word}={following[1]}")
         else:
             yield Deed("read", part.field, part.mask, str(word))
 
@@ -202,7 +255,7 @@ def _balanced(name: str, said: Tree[Token]) -> Iterator[Deed]:
             yield Deed("write", part.field, part.mask, name, effect)
 
 
-def _assigned(node: Tree[Token], text: str) -> Iterator[Deed]:
+def _assigned(node: Tree[Token], text: str) -> Iterator[Deed | _Slot]:
     target, right = _part(node.children[0]), node.children[1:]
     words = [word for item in right for word in _words(item)]
     clause = _said(node, text)
@@ -216,7 +269,7 @@ def _assigned(node: Tree[Token], text: str) -> Iterator[Deed]:
     if source:
         yield from _copied(target, source, clause)
     elif len(words) == 1 and words[0][:1].isdigit():
-        yield from _constant(target, words[0], clause)
+        yield _Slot(target, clause)
     elif any(word in symbols() for word in words):
         raise LanguageError(f"{clause[:60]}: a mark where OVN takes none")
     else:
@@ -241,12 +294,6 @@ def _copied(target: Part, source: Part, clause: str) -> Iterator[Deed]:
     moved = taken.only(full(width)).shifted(target.low).only(full(width) << target.low) | Word(kept.width, zero=fresh)
     yield Deed("read", source.field, full(width) << source.low, clause)
     yield Deed("copy", target.field, target.mask, clause, moved | kept.only(~target.mask))
-
-
-def _constant(target: Part, number: str, clause: str) -> Iterator[Deed]:
-    value, mask = _number(number, target)
-    effect = masked_set(target.field, FIELDS[target.field].width, mask << target.low, (value & mask) << target.low)
-    yield Deed("write", target.field, mask << target.low, clause, effect)
 
 
 def _number(text: str, part: Part) -> tuple[int, int]:

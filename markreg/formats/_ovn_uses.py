@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import reduce
+from operator import or_
 
 from markreg.formats._ovn_language import Deed, LanguageError
 from markreg.model import Opaque, Place, Scope, Use
+from markreg.transfer import Word
 
 # Each ct_commit and ct_lb_mark works in the zone of register 13 in a switch, of register 11 in a router (lib/actions.c).
 ZONES = {"switch": "reg13", "router": "reg11"}
@@ -16,6 +19,23 @@ _CLASSES = {"ls_": "switch", "lr_": "router"}
 def datapath_class(stage: str) -> str:
     """``switch`` or ``router`` by the name of a stage, else empty."""
     return _CLASSES.get(stage[:3], "")
+
+
+# From so many values on, what is written is a set of values and no longer a use for each.
+_MANY = 8
+
+
+def _joined(uses: list[Use]) -> Use:
+    """One use for those that write different constants to the same bits."""
+    first = uses[0]
+    values = sorted({u.effect.one & u.mask for u in uses if u.effect})
+    seen = reduce(or_, values) & first.mask
+    clear = reduce(or_, (first.mask & ~v for v in values))
+    assert first.effect is not None
+    kept = first.effect.only(~first.mask)
+    effect = Word.make(kept.width, kept.zero | clear, kept.one | seen, dict(kept.copies), kept.other)
+    lines = tuple(sorted({line for use in uses for line in use.lines}))
+    return replace(first, lines=lines, effect=effect, values=tuple((v, v) for v in values))
 
 
 @dataclass(slots=True)
@@ -54,8 +74,16 @@ class Uses:
         return len(self._marked)
 
     def uses(self) -> tuple[Use, ...]:
-        """All uses, in the order of their first lines."""
-        return tuple(self._use(deed, place, lines) for (deed, place), lines in self._found.items())
+        """All uses, in the order of their first lines. Many constants written to the same bits at one place are one use."""
+        groups: dict[tuple[Place, str, str, int, bool], list[tuple[Deed, list[int]]]] = {}
+        for (deed, place), lines in self._found.items():
+            constant = deed.effect is not None and not deed.effect.other and not deed.effect.only(deed.mask).copied()
+            groups.setdefault((place, deed.access, deed.field, deed.mask, constant), []).append((deed, lines))
+        made: list[Use] = []
+        for (place, _, _, _, constant), members in groups.items():
+            uses = [self._use(deed, place, lines) for deed, lines in members]
+            made += [_joined(uses)] if constant and len(uses) > _MANY else uses
+        return tuple(sorted(made, key=lambda use: use.lines[0]))
 
     def opaques(self) -> tuple[Opaque, ...]:
         """What was not understood, by reason."""

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from markreg.bits import BitsError, full, parse_word
 from markreg.formats._ovn_language import Deed
 from markreg.formats._ovn_uses import Uses, datapath_class
-from markreg.model import SKB_MARK, Place, Row
+from markreg.model import SKB_MARK, Place
+from markreg.rows import Row
 from markreg.transfer import Predicate, Word
 
 _NUMBER = re.compile(r"(?:0[xX][0-9a-fA-F]+|[0-9]+)(?:/(?:0[xX][0-9a-fA-F]+|[0-9]+))?")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from markreg.model import Reading, Scope, ZoneName
+from markreg.model import Reading, Scope
+from markreg.rows import ZoneName
 from markreg.source import Source
 
 NAMES = ("ct-zones",)

@@ -11,7 +11,8 @@ from dataclasses import replace
 
 from markreg.formats._ovn_language import MENTION, actions, match
 from markreg.formats._ovn_uses import Uses, datapath_class
-from markreg.model import Place, Problem, Reading, Row, Scope
+from markreg.model import Place, Problem, Reading, Scope
+from markreg.rows import Row
 from markreg.source import Source
 
 NAMES = ("lflow",)

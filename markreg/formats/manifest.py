@@ -6,7 +6,7 @@ import re
 
 from markreg.manifests import documents
 from markreg.manifests.commands import commands
-from markreg.model import Opaque, Problem, Reading, Scope
+from markreg.model import Problem, Reading, Scope
 from markreg.source import Source
 
 NAMES = ("manifest",)
@@ -25,7 +25,7 @@ def read(source: Source, name: str, scope: Scope) -> Reading:
     """The documents of a stream, and the commands in them that concern marks. What is broken is said, the rest is read."""
     found = documents.read(source)
     problems = [Problem(source.path, b.line, b.message) for b in found.broken if not b.template]
-    opaque = [Opaque(source.path, (max(b.line, 1),), b.message) for b in found.broken if b.template]
+    unread = [Problem(source.path, b.line, b.message) for b in found.broken if b.template]
     said = commands(source, found.documents, scope)
     return Reading(
         source.path,
@@ -34,7 +34,8 @@ def read(source: Source, name: str, scope: Scope) -> Reading:
         uses=said.uses,
         tables=said.tables,
         rules=said.rules,
-        opaque=(*opaque, *said.opaque),
+        opaque=said.opaque,
+        unread=tuple(unread),
         problems=tuple(problems),
         statements=len(found.documents) + said.statements,
         mark_statements=said.mark_statements,

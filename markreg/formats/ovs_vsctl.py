@@ -7,7 +7,8 @@ import re
 from markreg.formats._ovn_uses import Uses
 from markreg.formats._ovsdb_settings import place_of, said
 from markreg.formats._ovsdb_values import of_text, without_secrets
-from markreg.model import Reading, Row, Scope
+from markreg.model import Reading, Scope
+from markreg.rows import Row
 from markreg.source import Source
 
 NAMES = ("ovs-vsctl-show",)

@@ -216,8 +216,8 @@ def placed(source: Source, around: Document, scalar: ScalarNode) -> tuple[int, i
     return first, 0, None
 
 
-def plugins(document: Document) -> Iterator[tuple[str, Node]]:
-    """The plugins of a CNI configuration, by type; none of any other document."""
+def plugins(document: Document) -> Iterator[tuple[str, Node, Node]]:
+    """The plugins of a CNI configuration: type, where that stands, and the plugin; none of any other document."""
     root = document.root
     if root is None or document.kind:
         return
@@ -225,4 +225,4 @@ def plugins(document: Document) -> Iterator[tuple[str, Node]]:
     for plugin in listed or ([root] if child(root, "cniVersion") is not None or child(root, "name") is not None else []):
         kind = child(plugin, "type")
         if kind is not None and text(kind):
-            yield text(kind), plugin
+            yield text(kind), kind, plugin

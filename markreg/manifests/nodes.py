@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
 from markreg.source import Source
@@ -21,12 +22,15 @@ DEEPEST = 200
 # More openings, a deeper indentation or more dashes in a row than this, and the events are counted before anything is composed:
 # the composer of libyaml's binding is recursive in C.
 _FEW = DEEPEST - 1
-_INDENTED = re.compile(rb"^[ \t]{%d}" % _FEW, re.MULTILINE)
-_DASHES = re.compile(rb"^[ ]*(?:[-?:][ \t]+){20}", re.MULTILINE)
+_INDENTED = b" " * _FEW
+_DASHES = re.compile(rb"[-?:][ \t]+[-?:][ \t]+[-?:][ \t]+[-?:][ \t]")
 _OBJECTS = b"python/"
+_NULLS = ("", "~", "null", "Null", "NULL")
+_TAG = "tag:yaml.org,2002:str"
 _STANDS_FOR = "\ue000"
 _ACTION = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|<%.*?%>", re.DOTALL)
 _ALONE = re.compile(r"^[ \t]*(?:(?:\{\{.*?\}\}|\{%.*?%\})[ \t]*)+$", re.MULTILINE)
+_KEYED = re.compile(r"\s*(?:#[^\n]*\n\s*)*(?:[\w.-]+:(?:\s|$)|\{|- )")
 _TEMPLATE = re.compile(r"\{\{|\{%|<%")
 
 
@@ -84,7 +88,7 @@ def _without_actions(text: str) -> str:
 def _composed(data: bytes) -> tuple[list[Node], Broken | None]:
     import yaml
 
-    loader_class = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    loader_class = _loader()
     if _OBJECTS in data and (broken := _builds_objects(data)):
         return [], broken
     if _may_be_deep(data) and (broken := _too_deep(data, loader_class)):
@@ -103,6 +107,24 @@ def _composed(data: bytes) -> tuple[list[Node], Broken | None]:
     return roots, None
 
 
+@cache
+def _loader() -> Any:  # noqa: ANN401 (a class made of one that may or may not be there)
+    """A loader that gives every node one tag: what a plain word means is asked where it is read, and asking is half of the time."""
+    import yaml
+
+    class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+        def descend_resolver(self, *_: object) -> None:
+            pass
+
+        def ascend_resolver(self) -> None:
+            pass
+
+        def resolve(self, *_: object) -> str:
+            return _TAG
+
+    return Loader
+
+
 def _broken(error: Exception) -> Broken:
     why = getattr(error, "problem", None) or getattr(error, "reason", None) or "too deep"
     return Broken(f"is no YAML: {why}", line_of(getattr(error, "problem_mark", None)))
@@ -117,7 +139,7 @@ def _builds_objects(data: bytes) -> Broken | None:
     import yaml
 
     try:
-        for event in yaml.parse(data, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+        for event in yaml.parse(data, Loader=_loader()):
             tag = getattr(event, "tag", None)
             if tag and _OBJECTS.decode() in tag:
                 return Broken(f"has a tag that builds objects: {tag[:60]}", line_of(event.start_mark))
@@ -127,7 +149,7 @@ def _builds_objects(data: bytes) -> Broken | None:
 
 
 def _may_be_deep(data: bytes) -> bool:
-    return data.count(b"[") + data.count(b"{") > _FEW or bool(_INDENTED.search(data)) or bool(_DASHES.search(data))
+    return data.count(b"[") + data.count(b"{") > _FEW or _INDENTED in data or bool(_DASHES.search(data))
 
 
 def _too_deep(data: bytes, loader: type) -> Broken | None:
@@ -190,8 +212,8 @@ def text(node: Node | None) -> str:
 
 
 def is_null(node: Node | None) -> bool:
-    """Whether a scalar says nothing: ``null``, ``~`` or nothing at all."""
-    return node is not None and shape(node) == "scalar" and node.tag == "tag:yaml.org,2002:null"
+    """Whether a scalar says nothing: ``null``, ``~`` or nothing at all, without quotes."""
+    return node is not None and shape(node) == "scalar" and not getattr(node, "style", None) and text(node) in _NULLS
 
 
 def at(node: Node | None, path: str) -> Iterator[Node]:
@@ -232,3 +254,8 @@ def scalars(node: Node | None) -> Iterator[ScalarNode]:
             stack += reversed(cast("SequenceNode", here).value)
         else:
             stack += [value for _, value in reversed(cast("MappingNode", here).value)]
+
+
+def compose_is_mapping(value: str) -> bool:
+    """Whether a text is a document of its own: its commands are found there, with better places."""
+    return _KEYED.match(value) is not None and compose_text(value) is not None

@@ -20,10 +20,10 @@ _LONGEST = 1 << 20
 
 @dataclass(slots=True)
 class Command:
-    """One command: its words, the number of its first line (from 0), and what a here-document gives it."""
+    """One command: its words, the line (from 0) on which each stands, and the lines that a here-document gives it."""
 
-    line: int
     words: list[str] = field(default_factory=list)
+    lines: list[int] = field(default_factory=list)
     given: list[tuple[int, str]] = field(default_factory=list)
 
 
@@ -43,11 +43,12 @@ def commands(text: str) -> Iterator[Command]:
             # One that is assigned anew, or from elsewhere, has no one value.
             values[name] = value if not is_open(value) and values.get(name, value) == value else f"${name}"
             words = words[1:]
+        lines = command.lines[len(command.words) - len(words) :]
         if len(words) > 1 and words[0] in ("export", "local", "readonly", "declare") and (match := _ASSIGNMENT.fullmatch(words[1])):
             values[match[1]] = match[2] if not is_open(match[2]) else f"${match[1]}"
             continue
         if words:
-            yield Command(command.line, words, [(n, _filled(line, values)) for n, line in command.given])
+            yield Command(words, lines, [(n, _filled(line, values)) for n, line in command.given])
 
 
 def _filled(word: str, values: dict[str, str]) -> str:
@@ -72,7 +73,8 @@ class _Scan:
 
     def commands(self) -> Iterator[Command]:
         text, size = self.text, len(self.text)
-        command = Command(0)
+        command = Command()
+        done: list[Command] = []
         while self.at < size:
             char = text[self.at]
             if char in " \t\r":
@@ -86,28 +88,31 @@ class _Scan:
             elif char in _ENDS:
                 self.at += 1
                 if command.words:
-                    yield command
+                    done.append(command)
                 if char == "\n":
                     self.line += 1
                     for word, owner in self.waiting:
                         self._heredoc(word, owner)
                     self.waiting.clear()
-                command = Command(self.line)
+                    yield from done
+                    done.clear()
+                command = Command()
             elif match := _HEREDOC.match(text, self.at):
                 # It belongs to the command even if that goes on after it; the text follows this line.
                 self.waiting.append((match[2], command))
                 self.at = match.end()
             elif char in "<>":
                 self.at += 1
-                if command.words and command.words[-1].isdigit() and len(command.words[-1]) == 1:
+                if command.words and command.words[-1].isdigit() and len(command.words[-1]) == 1 and text[self.at - 2] != " ":
                     command.words.pop()
+                    command.lines.pop()
                 while self.at < size and text[self.at] in "<>&-| ":
                     self.at += 1
                 self._word()
             else:
-                if not command.words:
-                    command.line = self.line
+                command.lines.append(self.line)
                 command.words.append(self._word())
+        yield from done
         if command.words:
             yield command
 

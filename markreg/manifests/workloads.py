@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from markreg.manifests import nodes, plain
 from markreg.manifests.documents import Document
-from markreg.manifests.nodes import at, child, entries, items, text
+from markreg.manifests.nodes import at, child, items, text
 
 if TYPE_CHECKING:
     from yaml.nodes import Node
@@ -136,10 +136,3 @@ def _unit(document: Document) -> Process:
                 if equals:
                     made.variables[name] = Variable(value, node)
     return made
-
-
-def values_of(documents: list[Document], kind: str, name: str, namespace: str) -> list[tuple[Document, dict[str, Node]]]:
-    """The plain values of ConfigMaps (or Secrets) of a name; those of another namespace only if there is none in this one."""
-    found = [d for d in documents if d.kind == kind and d.name == name and d.root is not None]
-    near = [d for d in found if d.namespace == namespace or not (d.namespace and namespace)]
-    return [(d, {k: v for group in ("data", "stringData") for k, _, v in entries(child(d.root, group))}) for d in near or found]

@@ -10,7 +10,7 @@ from markreg.plan.search import LIMIT, Impossible, Problem, Solution, smallest, 
 from markreg.plan.variables import variables
 from markreg.registry import numbers
 from markreg.registry.effective import Effective
-from markreg.registry.model import ComponentEntry, Conflict, Pool, Registry, Reservation
+from markreg.registry.model import ComponentEntry, Conflict, Knob, Pool, Registry, Reservation
 from markreg.registry.overlaps import Overlap, explained
 
 
@@ -64,7 +64,7 @@ def _has(problem: Problem, row: Effective) -> str:
         moved = f", where {knob} is pinned"
     else:
         moved = f" by {knob}"
-    given = " and ".join(f"{k} = {' or '.join(str(v).lower() for v in vs)}" for k, vs in r.when.items())
+    given = " and ".join(f"{k} = {' or '.join(str(v).lower() or 'unset' for v in vs)}" for k, vs in r.when.items())
     return f"{row.path} has {_bits(row, row.mask)}{f' with {given}' if given else ''}{moved}"
 
 
@@ -99,3 +99,40 @@ def with_fixed(registry: Registry, fixed: Mapping[str, tuple[str, str]]) -> Regi
 def knob_of(problem: Problem, component: str) -> list[str]:
     """The knobs that move bits of a component which are in force: those that ``--fixed COMPONENT=BITS`` pins."""
     return [v.knob.name for v in variables(problem.resolver(), component, ())]
+
+
+@dataclass(frozen=True, slots=True)
+class Follower:
+    """A knob whose value lies in a mask that is turned, and has to go with it. ``after`` None: nothing says where to."""
+
+    component: str
+    knob: Knob
+    before: int
+    after: int | None
+
+
+def followers(found: Solution) -> tuple[Follower, ...]:
+    """Masks inside masks that are turned: pbr's uplink_mark is a step inside its fw_mask."""
+    result = []
+    for variable, value in found.turned:
+        rules = found.problem.registry.rules.get(variable.component)
+        settings = found.problem.resolver().settings(variable.component)
+        moving = {v.knob.name for v, _ in found.turned if v.component == variable.component}
+        for knob in rules.knob if rules and variable.knob.type == "mask" else ():
+            old = settings.get(knob.name)
+            if (
+                knob.type != "mask"
+                or knob.name in moving
+                or not isinstance(old, int)
+                or not old & variable.current
+                or old & ~variable.current
+            ):
+                continue
+            after = None
+            if old == variable.current:
+                after = value
+            elif value.bit_count() == variable.current.bit_count():
+                after = numbers.deposit(numbers.extract(old, variable.current), value)
+            if old & ~value or after != old:
+                result.append(Follower(variable.component, knob, old, after))
+    return tuple(result)

@@ -79,7 +79,13 @@ def _edited(document: Any, owner: str, row: Mapping[str, Any]) -> str:  # noqa: 
         block.add(key, value)
     components = document.get("component")
     entry = next((c for c in components or () if c.get("name") == owner), None)
-    if entry is None:
+    inline = tomlkit.inline_table()
+    inline.update(dict(row))
+    if entry is None and isinstance(components, tomlkit.items.Array):
+        entry = tomlkit.inline_table()
+        entry.update({"name": owner, "reservation": [inline]})
+        components.append(entry)
+    elif entry is None:
         entry = tomlkit.table()
         entry.add("name", owner)
         rows = tomlkit.aot()
@@ -98,8 +104,6 @@ def _edited(document: Any, owner: str, row: Mapping[str, Any]) -> str:  # noqa: 
     elif isinstance(entry["reservation"], tomlkit.items.AoT):
         entry["reservation"].append(block)
     else:
-        inline = tomlkit.inline_table()
-        inline.update(dict(row))
         entry["reservation"].append(inline)
     return tomlkit.dumps(document)
 

@@ -10,25 +10,25 @@ from markreg.registry.effective import Settings
 from markreg.registry.model import Knob, ReadAt
 
 _UCI = "/etc/config/"
+_NOTATIONS = {"decimal": "d", "digits": "d", "hex": "#x", "bare-hex": "x", "hex8": "08x"}
 
 
-def written(knob: Knob, place: ReadAt, value: int) -> str:
-    """A value in the notation of a place (its ``number``); decimal for bits and hexadecimal for masks where it says nothing."""
+def written(knob: Knob, place: ReadAt, value: int) -> str | None:
+    """A value in the notation of a place (its ``number``); decimal for bits and hexadecimal for masks where it says nothing.
+
+    None where the place holds more than this value, or is only a hint at another.
+    """
     form = place.number or ("decimal" if knob.type in ("bit", "integer") else "hex")
-    if form == "decimal":
-        return str(value)
-    if form == "hex8":
-        return f"{value:08x}"
-    return f"{value:#x}"
+    notation = _NOTATIONS.get(form)
+    return format(value, notation) if notation else None
 
 
 def places(knob: Knob, value: int, settings: Settings) -> Iterator[tuple[str, str]]:
     """For each place of a knob that counts at these settings, in order of precedence, where it is and the text to put there."""
     for place in knob.read:
-        if numbers.holds(place.when, settings) is False:
-            continue
-        text = written(knob, place, value)
-        if said := _said(place, text):
+        # Words that only stand for numbers cannot take one.
+        text = None if place.values else written(knob, place, value)
+        if text is not None and numbers.holds(place.when, settings) is not False and (said := _said(place, text)):
             yield said
 
 
@@ -37,10 +37,13 @@ def _said(place: ReadAt, text: str) -> tuple[str, str] | None:
     if place.env:
         where = f"environment of container {place.container}" if place.container else "environment"
         return where, f"{place.env}={text}" if place.flag else f"- {{ name: {place.env}, value: {quoted} }}"
+    if place.kind:
+        *group, kind = place.kind.split("/")
+        where = f"{kind} ({group[0]})" if group else kind
+        # A list of options, without their dashes (K3s).
+        return where, f'{place.path}: ["{place.flag.lstrip("-")}={text}"]' if place.flag else _nested(place.path, text)
     if place.flag and not place.file:
         return f"command line of {place.process}" if place.process else "command line", f"{place.flag}={text}"
-    if place.kind:
-        return place.kind, _nested(place.path, text)
     if place.config_map:
         inner, colon, path = place.key.partition(":")
         where = f"ConfigMap {place.config_map}, {inner}" if colon else f"ConfigMap {place.config_map}"
@@ -64,7 +67,8 @@ def _nested(path: str, text: str) -> str:
     """``spec.iptablesMarkMask`` as YAML: ``spec: { iptablesMarkMask: 4278190080 }``."""
     *outer, last = path.split(".")
     value = text if text.isdigit() else json.dumps(text)
-    inner = f"{last}: {value}"
+    name = last.removesuffix("[0]")
+    inner = f"{last}: {value}" if name == last else f"{name}: [{json.dumps(text)}]"
     for part in reversed(outer):
         inner = f"{part}: {{ {inner} }}"
     return inner

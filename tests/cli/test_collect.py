@@ -69,6 +69,7 @@ TEXT = b"""-A PREROUTING -s 10.1.2.3/32 -d 10.1.2.0/24 -i corp0 -m mac --mac-sou
 -A X -d 255.255.255.0/255.255.255.0 -s 127.0.0.1/32 -d 2001:db8:1::7/128 -i eth0 -o corp0 -j RETURN
 100: from 10.1.2.3 fwmark 0x40000/0xff0000 iif corp0 lookup 52
 table inet fw { chain c { iifname "corp0" ip saddr 10.1.2.3 meta mark set 0x1 comment "seen on node7" } }
+{"attached":[{"hook":"tc","direction":"ingress","device":"corp0","priority":1}]}
 """
 HIDDEN = (b"10.1.2.3", b"10.1.2.0", b"corp0", b"52:54:00", b"db8:1::7", b"node7")
 KEPT = (b"0x40000/0xf0000", b"cali-PREROUTING", b"cali1234abcd", b"cali+", b"cali:6gwbT8clXdHdC1b1", b"lookup 52", b"127.0.0.1/32")

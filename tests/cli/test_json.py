@@ -56,7 +56,7 @@ def check(document: dict[str, object]) -> None:
     assert ids == [f"u{n}" for n in range(1, len(ids) + 1)]
     for use in said["uses"]:
         extra = {"negated", "accepts"} if use["access"] == "read" else {"effect"}
-        assert USE | extra <= set(use) <= USE | extra | {"lines", "occurrences"}
+        assert USE | extra <= set(use) <= USE | extra | {"lines", "occurrences", "means"}
         assert use["access"] in ("read", "write", "copy")
         assert use["basis"] in ("observed", "claimed", "manifest", "registry")
         assert is_mask(use["mask"])

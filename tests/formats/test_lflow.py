@@ -8,7 +8,7 @@ import pytest
 
 from markreg.bits import parse_bits
 from markreg.formats import detect, lflow
-from markreg.formats._ovn_language import symbols
+from markreg.formats._ovn_language import Deed, _filled, _items, actions, symbols
 from markreg.model import FIELDS, Reading, Scope
 from markreg.registry.load import load
 from markreg.source import Source
@@ -180,6 +180,37 @@ def test_it_is_known_by_its_content() -> None:
         assert found
         assert found[1] == "lflow"
     assert lflow.detect(Source("x", b" cookie=0x1, table=8, priority=1 actions=drop\n")) is None
+
+
+def test_many_labels_are_one_use_with_its_values() -> None:
+    text = HEAD + "".join(flow(action=f"ct_commit {{ ct_label.label = {n}; }}; next;") for n in (*range(100, 120), 105))
+    (use,) = read(text).uses
+    assert use.values == tuple((n << 96, n << 96) for n in range(100, 120))
+    assert (len(use.lines), use.mask) == (21, 0xFFFFFFFF << 96)
+    assert use.effect
+    assert all(use.effect.allows(n << 96 | 5, {"ct_label": 5}) for n in (100, 119))
+    assert not use.effect.allows(1 << 120, {"ct_label": 0})
+
+
+PIECES = [
+    "ct_commit {{ ct_mark.blocked = {0}; ct_label.label = {1}; }};",
+    "ct_commit_v1(ct_mark=0x{0}/0x1, ct_label={1});",
+    "pkt.mark = {1};",
+    "ct_lb_mark(backends=10.0.0.{0}:80,[fd00::{0}]:{1}; skip_snat);",
+    'log(name="ct_mark = {1}", meter="m{0}");',
+    "reg{0}[{0}] = {1};",
+    "ct_commit {{ ct_label[0..47] = 00:00:00:00:00:0{0}; }};",
+    "reg8 = ct_label[{0}..3];",
+    "ct_mark = reg{0};",
+]
+
+
+def test_a_shape_with_its_constants_says_what_the_whole_text_does() -> None:
+    chance = random.Random(3)
+    for _ in range(200):
+        text = " ".join(chance.choice(PIECES).format(chance.randrange(2), chance.randrange(1 << 30)) for _ in range(chance.randrange(1, 6)))
+        whole = [item if isinstance(item, Deed) else _filled(item, item.clause.rpartition("=")[2].strip()) for item in _items(text)]
+        assert list(actions(text)) == whole
 
 
 def test_symbols_are_where_the_registry_has_them() -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from markreg.formats import ct_zones, detect, ovs_vsctl, ovsdb
-from markreg.model import Reading, Row, Scope
+from markreg.model import Reading, Scope
+from markreg.rows import Row
 from markreg.source import Source
 
 SAMPLE, COLLECTOR, APP, FIRST, SECOND = (f"{n}{'0' * 7}-0000-4000-8000-00000000000{n}" for n in range(1, 6))
@@ -169,8 +170,8 @@ def test_logical_flows_of_the_southbound_database_are_read_like_those_of_lflow_l
     )
     reading = read(text)
     assert [(u.access, u.mask, u.place.text, u.scope.zone, u.lines) for u in reading.uses] == [
-        ("read", 2, "lflow ls_in_acl", "reg13", (4,)),
         ("write", 1, "lflow ls_in_acl", "reg13", (2,)),
+        ("read", 2, "lflow ls_in_acl", "reg13", (4,)),
     ]
 
 
@@ -195,6 +196,61 @@ def test_what_names_a_mark_in_an_unknown_table_is_told() -> None:
 )
 def test_broken_json_is_told(text: str) -> None:
     assert [p.path for p in read(text).problems] == ["dump.txt"]
+
+
+SCHEMA: dict[str, object] = {
+    "name": "OVN_Northbound",
+    "tables": {
+        "ACL": {
+            "columns": {
+                "label": {"type": "integer"},
+                "external_ids": {"type": {"key": "string", "value": "string", "min": 0, "max": "unlimited"}},
+                "name": {"type": {"key": "string", "min": 0, "max": 1}},
+            }
+        },
+        "Logical_Switch": {"columns": {"acls": {"type": {"key": "uuid", "min": 0, "max": "unlimited"}}}},
+    },
+}
+CHANGES: list[dict[str, object]] = [
+    {
+        "ACL": {FIRST: {"label": 42, "external_ids": ["map", [["a", "1"], ["b", "2"]]], "name": "x"}, SECOND: {"label": 7}},
+        "Logical_Switch": {APP: {"acls": ["set", [["uuid", FIRST], ["uuid", SECOND]]]}},
+    },
+    {
+        "_is_diff": True,
+        "_comment": "ovn-nbctl",
+        "ACL": {FIRST: {"label": 43, "external_ids": ["map", [["a", "3"], ["b", "2"]]], "name": "y"}, SECOND: None},
+        "Logical_Switch": {APP: {"acls": ["uuid", SECOND]}},
+        "Unknown": {SAMPLE: {"x": 1}},
+    },
+]
+
+
+def logged(kind: str, documents: list[object]) -> str:
+    lines = [json.dumps(d) for d in documents]
+    return "".join(f"OVSDB {kind} {len(line) + 1} {'0' * 40}\n{line}\n" for line in lines)
+
+
+@pytest.mark.parametrize("kind", ["JSON", "CLUSTER"])
+def test_the_file_of_a_database_is_its_rows_after_all_records(kind: str) -> None:
+    alone: list[object] = [SCHEMA, *CHANGES]
+    cluster: list[object] = [{"prev_data": [SCHEMA, {}]}, {"vote": APP}, *({"term": 1, "data": [None, c]} for c in CHANGES)]
+    source = Source("node1_nbdb", logged(kind, alone if kind == "JSON" else cluster).encode())
+    found = detect(source)
+    assert found
+    assert found[1] == "ovsdb"
+    reading = ovsdb.read(source, "ovsdb", Scope())
+    assert [plain(r) for r in reading.rows] == [
+        ("ACL", FIRST, {"label": ("43",), "external_ids": {"a": "3"}, "name": ("y",)}),
+        ("Logical_Switch", APP, {"acls": (FIRST,)}),
+    ]
+    assert all(r.uuid in source.line(r.line) for r in reading.rows)
+    assert not reading.problems
+
+
+@pytest.mark.parametrize("end", ["OVSDB JSON 5 " + "0" * 40 + '\n{"a"', "more", "OVSDB JSON 5 " + "0" * 40 + "\n" + "[" * 100000])
+def test_a_broken_file_of_a_database_is_told(end: str) -> None:
+    assert read(logged("JSON", [SCHEMA]) + end).problems
 
 
 ZONES = "lr0_dnat 7\nlr0_snat 5\nsw0p1 4\n9ab1-x 12 (pending)\n"

@@ -17,6 +17,9 @@ from markreg.collect.bpf_syscall import MAP_GET_FD_BY_ID, call, opened
 from markreg.collect.isolated import call as isolated
 from markreg.collect.limits import Budget
 from markreg.collect.namespaces import Namespace
+from markreg.formats import bpf_object, bpf_xlated
+from markreg.model import Reading, Scope
+from markreg.source import Source
 from tests.live.test_live import audit, inside, run
 from tests.oracle.bpf_kernel import SCHED_CLS, load, map_write
 from tests.oracle.bpf_objects import SOURCE
@@ -95,6 +98,30 @@ def test_programs_on_a_device_with_their_order(netns: str, built: Path) -> None:
     assert document["offsets"]["sk_buff.mark"] == struct.unpack_from("<h", bytes.fromhex(programs["set_field"]["insns"]), 2)[0]
 
 
+def said(reading: Reading, hook: str = "") -> dict[str, set[tuple[object, ...]]]:
+    """What a reading says of the programs at one hook, by program."""
+    found: dict[str, set[tuple[object, ...]]] = {}
+    for use in reading.uses:
+        if use.place.attach == hook:
+            what = (use.field, use.access, use.mask, use.effect, use.predicate, use.clause, use.possible, use.transient)
+            found.setdefault(use.place.program, set()).add(what)
+    return found
+
+
+def test_a_loaded_program_is_what_its_object_file_is(netns: str, built: Path) -> None:
+    """The same uses, at the same source lines, from the file and from what the kernel made of it."""
+    for number, section in enumerate(("one", "two", "three", "four", "five"), 1):
+        attach(netns, built, section, "ingress", "prio", str(number))
+    document, _ = captured(netns)
+    live = bpf_xlated.read(Source("bpf programs", json.dumps(document).encode()), "bpf-xlated", Scope())
+    file = bpf_object.read(Source(str(built), built.read_bytes()), "bpf-object", Scope())
+    expected = said(file)
+    del expected["of_socket"]
+    assert said(live, "tc") == expected
+    assert set(expected) == {"set_field", "calls", "from_map", "jumper"}
+    assert {u.place.text.partition(") ")[2] for u in live.uses if u.place.program == "from_map"} == {"tc ingress dev d0 pref 3"}
+
+
 def test_tcx_and_a_cgroup(netns: str, built: Path, tmp_path: Path) -> None:
     mounted = next(m.split()[1] for m in Path("/proc/mounts").read_text().splitlines() if m.split()[2] == "cgroup2")
     cgroup = Path(mounted) / f"markreg-{os.getpid()}"
@@ -151,3 +178,24 @@ def test_who_may_not_ask_is_told(netns: str, built: Path) -> None:
     attach(netns, built, "one", "ingress")
     done = audit(netns, "audit", before=("setpriv", "--bounding-set=-sys_admin,-bpf", "--inh-caps=-sys_admin,-bpf"))
     assert "bpf programs could not be read: Operation not permitted; this takes root (CAP_SYS_ADMIN)" in " ".join(done.stdout.split())
+
+
+def test_live_and_collected_are_the_same(netns: str, built: Path, tmp_path: Path) -> None:
+    """A filter reads what a program on the way in writes; both stand in the map, and the archive of the node says the same."""
+    attach(netns, built, "one", "ingress", "prio", "7")
+    inside(
+        netns, "nft", "-f", "-", data="table ip x { chain p { type filter hook prerouting priority 0; meta mark & 0x700 == 0x300 drop; }; }"
+    )
+    before = state()
+    live = json.loads(audit(netns, "audit", "--format", "json").stdout)
+    made = tmp_path / "node.tar.gz"
+    assert audit(netns, "collect", "-o", str(made)).returncode == 0
+    assert state() == before
+    collected = json.loads(audit(netns, "audit", str(made), "--format", "json").stdout)
+    assert [(f["code"], f["mask"], f["owners"], f["fingerprint"]) for f in collected["findings"]] == [
+        (f["code"], f["mask"], f["owners"], f["fingerprint"]) for f in live["findings"]
+    ]
+    (use,) = [u for u in live["uses"] if u["place"]["kind"] == "bpf"]
+    place = {k: use["place"][k] for k in ("program", "attach", "direction", "device", "priority")}
+    assert place == {"program": "set_field", "attach": "tc", "direction": "ingress", "device": "d0", "priority": 7}
+    assert (use["mask"], use["value"]) == ("0xf00", "0x300")

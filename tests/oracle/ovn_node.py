@@ -15,13 +15,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
+# Databases by the names that their sockets have in a run folder.
 SCHEMAS = {
-    "conf": "/usr/share/openvswitch/vswitch.ovsschema",
-    "nb": "/usr/share/ovn/ovn-nb.ovsschema",
-    "sb": "/usr/share/ovn/ovn-sb.ovsschema",
+    "db": "/usr/share/openvswitch/vswitch.ovsschema",
+    "ovnnb_db": "/usr/share/ovn/ovn-nb.ovsschema",
+    "ovnsb_db": "/usr/share/ovn/ovn-sb.ovsschema",
 }
-TOOLS = ("ovsdb-server", "ovsdb-tool", "ovs-vswitchd", "ovs-vsctl", "ovs-ofctl", "ovn-northd", "ovn-controller", "ovn-nbctl", "ovn-sbctl")
 _PATIENCE = 60.0
 
 
@@ -34,9 +35,9 @@ class OvnNode:
         rundir = str(folder)
         names = ("OVS_RUNDIR", "OVS_DBDIR", "OVS_LOGDIR", "OVS_SYSCONFDIR", "OVN_RUNDIR", "OVN_DBDIR", "OVN_LOGDIR", "OVN_SYSCONFDIR")
         self.environment = {**os.environ, **dict.fromkeys(names, rundir)}
-        self.environment |= {"OVN_NB_DB": f"unix:{folder}/nb.sock", "OVN_SB_DB": f"unix:{folder}/sb.sock"}
+        self.environment |= {"OVN_NB_DB": f"unix:{folder}/ovnnb_db.sock", "OVN_SB_DB": f"unix:{folder}/ovnsb_db.sock"}
 
-    def __enter__(self) -> OvnNode:
+    def __enter__(self) -> Self:
         try:
             self._start()
         except BaseException:
@@ -51,9 +52,9 @@ class OvnNode:
         for name, schema in SCHEMAS.items():
             self.run("ovsdb-tool", "create", f"{self.folder}/{name}.db", schema)
             socket = self.folder / f"{name}.sock"
-            self._child("ovsdb-server", f"{self.folder}/{name}.db", f"--remote=punix:{socket}", name=f"ovsdb-{name}")
+            self._child("ovsdb-server", f"{self.folder}/{name}.db", f"--remote=punix:{socket}")
             self.until(socket.exists, f"the database {name}")
-        conf = f"unix:{self.folder}/conf.sock"
+        conf = f"unix:{self.folder}/db.sock"
         self._child("ovs-vswitchd", conf, "--enable-dummy=override", "--disable-system", "--disable-system-route")
         self.run("ovn-nbctl", "init")
         self.run("ovn-sbctl", "init")
@@ -80,12 +81,10 @@ class OvnNode:
                 child.wait(10)
         self._children.clear()
 
-    def _child(self, program: str, *arguments: str, name: str = "") -> None:
-        name = name or program
-        # ovn-controller alone has no --unixctl: its socket is named after its process, in OVN_RUNDIR.
-        control = () if program == "ovn-controller" else (f"--unixctl={self.folder}/{name}.ctl",)
-        with (self.folder / f"{name}.log").open("wb") as log:
-            words = (shutil.which(program) or program, *arguments, "--no-chdir", *control)
+    def _child(self, program: str, *arguments: str) -> None:
+        """A daemon; its control socket is named after its process, as that of a packaged one is."""
+        with (self.folder / f"{program}.{len(self._children)}.log").open("wb") as log:
+            words = (shutil.which(program) or program, *arguments, "--no-chdir")
             self._children.append(subprocess.Popen(words, env=self.environment, cwd=self.folder, stdout=log, stderr=log))
 
     def run(self, *words: str) -> str:
@@ -97,7 +96,7 @@ class OvnNode:
 
     def vsctl(self, *words: str) -> str:
         """ovs-vsctl on this node's own configuration database."""
-        return self.run("ovs-vsctl", f"--db=unix:{self.folder}/conf.sock", *words)
+        return self.run("ovs-vsctl", f"--db=unix:{self.folder}/db.sock", *words)
 
     def nbctl(self, text: str) -> None:
         """Northbound commands, one a line."""

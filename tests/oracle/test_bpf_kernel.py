@@ -6,19 +6,15 @@ other tests must leave what the kernel leaves.
 
 from __future__ import annotations
 
-import os
-
 import pytest
 
 from markreg.bpf import analyse
 from tests.bpf.generator import generate
 from tests.bpf.interpreter import run
-from tests.bpf.soundness import influences, outside, packets, program_of, some_bits
+from tests.bpf.soundness import PROGRAMS, influences, outside, packets, program_of, some_bits
 from tests.oracle.bpf_kernel import loaded
 
 pytestmark = pytest.mark.oracle
-
-PROGRAMS = int(os.environ.get("MARKREG_BPF_PROGRAMS", "200"))
 
 
 def test_nothing_happens_in_the_kernel_that_the_facts_forbid() -> None:

@@ -149,7 +149,11 @@ def test_what_is_added_is_not_breaking_backwards(case: str, compared: object) ->
 
 
 POOL = "[[node_pool]]\nname = 'n'\ncomponents = [{}]\nsettings = {{ a = {{ bit = {} }} }}\n"
-KNOB = "[[component]]\nname = 'a'\nreservation = [{ name = 'x', field = 'skb_mark', bits_from = { knob = 'bit' }, source = 's' }]\nknob = [{ name = 'bit', type = 'bit', default = 3 }]\n"
+KNOB = """[[component]]
+name = "a"
+reservation = [{ name = "x", field = "skb_mark", bits_from = { knob = "bit" }, source = "s" }]
+knob = [{ name = "bit", type = "bit", default = 3 }]
+"""
 
 
 def test_a_pinned_setting_moves_bits_of_a_pool(compared: object) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from markreg import __version__
 from markreg.bits import format_bits, format_mask
-from markreg.plan.answer import Refuted
+from markreg.plan.answer import Refuted, followers
 from markreg.plan.search import Problem, Solution, rows_of, solve
 from markreg.plan.settings import places, toml
 from markreg.plan.variables import Variable
@@ -32,7 +32,23 @@ def _solution(found: Solution, options: Options) -> Iterator[str]:
     for variable, value in found.turned:
         yield ""
         yield f"{variable.name}: {_value(variable, variable.current)} -> {_value(variable, value)}"
-        for where, how in _places(found, variable, value):
+        shown = list(_places(found, variable, value))
+        for where, how in shown:
+            yield f"  {where}"
+            yield f"    {how}"
+        if not shown:
+            yield "  the registry knows no place where it is written"
+    for follower in followers(found):
+        yield ""
+        if follower.after is None:
+            before = format_mask(follower.before)
+            yield from wrap(
+                f"{follower.component} {follower.knob.name}: {before} lies in the old mask; choose one in the new", options.width
+            )
+            continue
+        moved = f"{format_mask(follower.before)} -> {format_mask(follower.after)}"
+        yield f"{follower.component} {follower.knob.name}: {moved}, because it lies in that mask"
+        for where, how in places(follower.knob, follower.after, found.resolver().settings(follower.component)):
             yield f"  {where}"
             yield f"    {how}"
     if found.turned:
@@ -56,9 +72,10 @@ def _value(variable: Variable, value: int) -> str:
 
 def _pinned(found: Solution) -> str:
     by_component: dict[str, list[str]] = {}
-    for variable, value in found.turned:
-        said = json.dumps(toml(variable.knob, value))
-        by_component.setdefault(variable.component, []).append(f"{variable.knob.name} = {said}")
+    turned = [(v.component, v.knob, value) for v, value in found.turned]
+    turned += [(f.component, f.knob, f.after) for f in followers(found) if f.after is not None]
+    for component, knob, value in turned:
+        by_component.setdefault(component, []).append(f"{knob.name} = {json.dumps(toml(knob, value))}")
     return "{ " + ", ".join(f"{c} = {{ {', '.join(parts)} }}" for c, parts in by_component.items()) + " }"
 
 
@@ -136,6 +153,16 @@ def _solved(found: Solution) -> dict[str, object]:
                 "places": [{"where": where, "text": how} for where, how in _places(found, v, value)],
             }
             for v, value in found.turned
+        ],
+        "follow": [
+            {
+                "component": f.component,
+                "knob": f.knob.name,
+                "before": toml(f.knob, f.before),
+                "after": None if f.after is None else toml(f.knob, f.after),
+                "places": [{"where": w, "text": t} for w, t in places(f.knob, f.after or 0, resolver.settings(f.component)) if f.after],
+            }
+            for f in followers(found)
         ],
         "reservations": [
             {"reservation": row.path, "field": row.field, "mask": format_mask(row.mask)} for row in rows_of(found.problem.members, resolver)

@@ -61,6 +61,8 @@ class Printer:
             "basis": use.basis,
             "scope": {"netns": use.scope.netns, "family": use.scope.family, "zone": use.scope.zone},
         }
+        if owned.means:
+            said["means"] = list(owned.means)
         if use.access != "read":
             said["effect"] = _effect(use, width_of(use.field, (owned,)))
         said |= {"place": place_json(use.place), "location": self._location(use)}
