@@ -1,13 +1,14 @@
 """Dumps of flows as `ovs-ofctl -O OpenFlow15 dump-flows` prints them, of any size and always the same.
 
-    python -m bench.openflow flows|distinct LINES FILE
+    python -m bench.openflow flows|distinct|bare|bare-distinct LINES FILE
 
 ``flows``: a bridge as OVN fills it, 1,537 action lists of which a third concern marks. ``distinct``: every action list is another one and
-writes a mark.
+writes a mark. ``bare``: the same without counters, as `ovs-ofctl parse-flows` takes them.
 """
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -63,7 +64,21 @@ def distinct(lines: int) -> Iterator[str]:
         )
 
 
-KINDS: dict[str, Callable[[int], Iterator[str]]] = {"flows": flows, "distinct": distinct}
+_STATISTICS = re.compile(r"duration=[^,]*, |n_packets=\d+, n_bytes=\d+, idle_age=\d+, ")
+
+
+def bare(made: Iterator[str]) -> Iterator[str]:
+    """Flows without what no file for add-flows may hold."""
+    next(made)
+    yield from (_STATISTICS.sub("", line) for line in made)
+
+
+KINDS: dict[str, Callable[[int], Iterator[str]]] = {
+    "flows": flows,
+    "distinct": distinct,
+    "bare": lambda lines: bare(flows(lines)),
+    "bare-distinct": lambda lines: bare(distinct(lines)),
+}
 
 
 def write(path: Path, kind: str, lines: int) -> None:

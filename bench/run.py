@@ -1,6 +1,7 @@
-"""markreg beside `iptables-legacy-restore --test` and `nft -c` on one and the same dump, and its growth with the size. Prints only.
+"""markreg beside `iptables-legacy-restore --test`, `nft -c`, `ovs-ofctl parse-flows` and `ovs.flow` on one and the same input, and its
+growth with the size. Prints only.
 
-python -m bench.run [--services N] [--times N] [--lines N …] [--rules N] [--elements N] [--programs N …]
+python -m bench.run [--services N] [--times N] [--lines N …] [--rules N] [--elements N] [--flows N] [--programs N …]
 """
 
 from __future__ import annotations
@@ -79,6 +80,35 @@ def beside_nft(folder: Path, kind: str, count: int, times: int) -> None:
         print(f"  {'ratio':34} {mine.seconds / theirs.seconds:8.2f}")
 
 
+_OVS_FLOW = """\
+import sys
+from ovs.flow.ofp import OFPFlow
+for line in open(sys.argv[1]):
+    if "actions=" in line:
+        OFPFlow(line.strip())
+"""
+
+
+def beside_openflow(folder: Path, kind: str, lines: int, times: int) -> None:
+    """A bridge's flows, beside Open vSwitch's own parsers: ovs-ofctl takes them without their counters, which are a quarter of the text."""
+    dump, bare, one = folder / "ovs-ofctl_dump-flows_br-int", folder / "flows.txt", folder / "ovs-ofctl_dump-flows_br-one"
+    for path, what, count in ((dump, kind, lines), (bare, "bare" if kind == "flows" else f"bare-{kind}", lines), (one, kind, 2)):
+        subprocess.run([sys.executable, "-m", "bench.openflow", what, str(count), path], check=True)
+    size = dump.stat().st_size
+    mine, start = audit(dump, times, "text"), audit(one, times, "text")
+    print(f"\n{lines:,} flows ({kind}), {size / MB:.1f} MB:\n")
+    print(f"  {'':34} {'seconds':>8} {'peak MB':>8}   2 x file")
+    print(f"  {'markreg audit':34} {mine.seconds:8.2f} {mine.peak / MB:8.0f} {2 * size / MB:10.0f}{told(mine.status)}")
+    print(f"  {'of this, to start':34} {start.seconds:8.2f} {start.peak / MB:8.0f}")
+    peers = [("ovs.flow", best([sys.executable, "-c", _OVS_FLOW, dump], times=1))]
+    if shutil.which("ovs-ofctl"):
+        peers.append(("ovs-ofctl parse-flows", best(["ovs-ofctl", "-O", "OpenFlow15", "parse-flows", bare], times=times)))
+    for name, theirs in peers:
+        print(f"  {name:34} {theirs.seconds:8.2f} {theirs.peak / MB:8.0f}{told(theirs.status)}")
+        whole, reading = mine.seconds / theirs.seconds, (mine.seconds - start.seconds) / theirs.seconds
+        print(f"  {'ratio':34} {whole:8.2f}   without the start {reading:.2f}")
+
+
 def objects(folder: Path, counts: list[int], times: int) -> None:
     """BPF objects by size: time of a whole audit, and of the analysis for an instruction that is visited."""
     path = folder / "large.o"
@@ -120,6 +150,7 @@ def main() -> None:
     options.add_argument("--lines", type=int, nargs="*", default=[10_000, 30_000, 100_000, 300_000, 1_000_000])
     options.add_argument("--rules", type=int, default=100_000)
     options.add_argument("--elements", type=int, default=100_000)
+    options.add_argument("--flows", type=int, default=100_000)
     options.add_argument("--programs", type=int, nargs="*", default=[30, 60, 125, 250])
     chosen = options.parse_args()
     with TemporaryDirectory() as folder:
@@ -127,6 +158,8 @@ def main() -> None:
         growth(Path(folder), chosen.lines, chosen.times)
         beside_nft(Path(folder), "rules", chosen.rules, chosen.times)
         beside_nft(Path(folder), "elements", chosen.elements, chosen.times)
+        for kind in ("flows", "distinct"):
+            beside_openflow(Path(folder), kind, chosen.flows, chosen.times)
         objects(Path(folder), chosen.programs, chosen.times)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from markreg.formats._ovsdb_settings import NORTHBOUND
 from markreg.model import Reading, Use
 
 _Key = tuple[str, str, str]
@@ -54,8 +55,8 @@ def _without(reading: Reading, known: set[_Key]) -> Reading:
     )
 
 
-# A megaflow, a logical flow, a northbound row: the kinds of their places.
-_MEGAFLOW, _LOGICAL, _NORTHBOUND = "datapath", "lflow", "ovsdb"
+# The kinds of the places of megaflows and logical flows.
+_MEGAFLOW, _LOGICAL = "datapath", "lflow"
 # ovn-controller's registers of zones; its bridge is known by them.
 _OVN_BRIDGE, _OVN_ZONES = "br-int", frozenset({"reg11", "reg12", "reg13"})
 
@@ -78,15 +79,17 @@ def _once_of_switches(readings: list[Reading]) -> list[Reading]:
                 ovn.add(use.scope.netns)
     switches = {r.scope.netns for r in flows}
     lists = {r.scope.netns for r in readings if r.format == "lflow"}
-    tables = {u.scope.netns for r in readings for u in r.uses if u.place.kind == _LOGICAL}
+    tables = {u.scope.netns for r in readings for u in r.uses if u.place.kind == _LOGICAL and not u.place.text.startswith(NORTHBOUND)}
 
     def repeats(use: Use, form: str) -> bool:
         netns = use.scope.netns
         if use.place.kind == _MEGAFLOW:
             return netns in switches and (use.access == "read" or not use.mask & ~written.get((netns, use.field), 0))
-        if use.place.kind == _LOGICAL:
-            return netns in ovn or (form != "lflow" and netns in lists)
-        return use.place.kind == _NORTHBOUND and (netns in ovn or netns in tables)
+        if use.place.kind != _LOGICAL:
+            return False
+        if use.place.text.startswith(NORTHBOUND):
+            return netns in ovn or netns in tables
+        return netns in ovn or (form != "lflow" and netns in lists)
 
     return [
         replace(r, uses=tuple(u for u in r.uses if not repeats(u, r.format))) if r.format in ("odp", "lflow", "ovsdb") else r
@@ -95,19 +98,17 @@ def _once_of_switches(readings: list[Reading]) -> list[Reading]:
 
 
 def _of_highest_version(readings: Sequence[Reading]) -> list[Reading]:
-    """Of a bridge's flows the dump that tells most: OpenFlow 1.0 prints ``write_actions`` as ``drop``."""
-    best: dict[tuple[str, str], int] = {}
-    for reading in readings:
-        for pipeline in reading.pipelines:
-            if pipeline.bridge and not pipeline.groups:
-                key = (pipeline.netns, pipeline.bridge)
-                best[key] = max(best.get(key, 0), _rank(pipeline.version))
-    seen: set[tuple[str, str]] = set()
+    """Of a bridge's flows, and of its groups, the dump that tells most: OpenFlow 1.0 prints ``write_actions`` as ``drop``."""
+    keys = [{(p.netns, p.bridge, p.kind): _rank(p.version) for p in r.pipelines if p.bridge} for r in readings]
+    best: dict[_Key, int] = {}
+    for ranks in keys:
+        for key, rank in ranks.items():
+            best[key] = max(best.get(key, 0), rank)
+    seen: set[_Key] = set()
     kept = []
-    for reading in readings:
-        keys = {(p.netns, p.bridge): _rank(p.version) for p in reading.pipelines if p.bridge and not p.groups}
-        worse = any(rank < best[key] or key in seen for key, rank in keys.items())
-        seen |= set() if worse else keys.keys()
+    for reading, ranks in zip(readings, keys, strict=True):
+        worse = any(rank < best[key] or key in seen for key, rank in ranks.items())
+        seen |= set() if worse else ranks.keys()
         kept.append(replace(reading, uses=(), opaque=(), pipelines=(), unread=(), mark_statements=0) if worse else reading)
     return kept
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import nft
+from bench import nft, openflow
 from bench.kubeproxy import LINES_OF_A_SERVICE, dump, write
 from bench.measure import best
 
@@ -45,3 +45,12 @@ def test_nft_takes_it(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "nft.txt"
     nft.write(path, kind, 300)
     subprocess.run(["unshare", "--net", "nft", "-c", "-f", path], check=True, timeout=60)
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("kind", ["bare", "bare-distinct"])
+def test_ovs_ofctl_takes_the_flows(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "flows.txt"
+    openflow.write(path, kind, 2000)
+    said = subprocess.run(["ovs-ofctl", "-O", "OpenFlow15", "parse-flows", path], check=True, timeout=60, capture_output=True, text=True)
+    assert said.stdout.count("ADD table:") + said.stdout.count("ADD priority") == 2000

@@ -1,11 +1,12 @@
 """Uses that no signature explains, joined into groups that may be one owner each: ``unattributed:<place>``.
 
 All uncommented rules in built-in chains of a namespace are one group, a native nft table is one; equal comment tags, equal mask and
-value, or a jump between two user chains join groups. A group is named after its first place.
+value, a jump between two user chains, or a map that two BPF programs share join groups. A group is named after its first place.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ from markreg.model import Reading, Table, Use
 PREFIX = "unattributed:"
 Node = tuple[str, ...]
 _LONGEST_TAG = 40
+_MAP = re.compile(r"(?<!\S)map (\S+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +106,13 @@ def _place(groups: _Groups, item: Unclaimed) -> Node:
     elif place.kind == "openflow" and (place.bridge or place.cookie not in ("", "0x0")):
         node = ("openflow", netns, place.bridge or use.path, place.cookie)
         label = "/".join(w for w in (place.bridge, f"cookie {place.cookie}" if place.cookie else "") if w)
-    elif place.kind in ("datapath", "lflow", "ovsdb") or place.text.startswith("ovs tunnel "):
+    elif place.kind in ("datapath", "lflow") or place.text.startswith("ovs tunnel "):
         node, label = (place.kind, netns, place.text), place.text
+    elif place.object.startswith("id "):
+        # Loaded programs that share a map are one owner's.
+        node, label = ("bpf", netns, place.program), f"bpf/{place.program}"
+        for name in _MAP.findall(use.statement):
+            groups.join(node, ("map", netns, name))
     else:
         name = use.path.rpartition("/")[2]
         node, label = (place.kind, netns, use.path), f"{place.kind}/{name}"

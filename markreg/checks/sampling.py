@@ -144,7 +144,10 @@ def _children(context: Context, parent: str) -> dict[str, tuple[str, Ranges]]:
 
 
 def _outside(context: Context) -> Iterator[Finding]:
-    """Ids that a row gives to an owner who reserved others."""
+    """Ids that a row gives to an owner who reserved others; who else has them is of interest where that one is here or planned."""
+    here = {c.name for c in context.node.components}
+    if context.registry.kind == "plan":
+        here.update(context.registry.declared)
     for table, column, parent in COLUMNS:
         reserved = _children(context, parent)
         rows = [r for r in context.node.rows if r.table == table] if reserved else []
@@ -155,7 +158,8 @@ def _outside(context: Context) -> Iterator[Finding]:
             path, ranges = reserved[owner]
             if any(low <= number <= high for low, high in ranges):
                 continue
-            holder = next((p for p, r in reserved.values() if p != path and any(low <= number <= high for low, high in r)), "")
+            holders = (p for p, r in reserved.values() if p != path and any(low <= number <= high for low, high in r))
+            holder = next((p for p in holders if p.partition("/")[0] in here), "")
             of = f", and {holder} has it" if holder else ""
             shown = ", ".join(f"{low}-{high}" if high != low else str(low) for low, high in ranges)
             message = f"{_called(row)} has {column} {number}, which is outside what {path} reserved ({shown}){of}"

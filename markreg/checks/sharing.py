@@ -41,8 +41,6 @@ def _pairs(collision: Collision) -> set[frozenset[str]]:
 def _kept(context: Context, collision: Collision, told: dict[tuple[frozenset[str], str], int]) -> Collision | None:
     """A collision without what the registry agrees to; None if nothing is left of it."""
     code, mask = collision.code, collision.mask
-    if all(o.use.basis == "manifest" for side in (collision.writers, collision.readers) for o in side.values()):
-        return None  # nobody has seen a rule of either: what their reservations share is MK305
     if code == "MK103":
         mask &= ~told.get((frozenset((collision.writer, collision.reader)), collision.name), 0)
     if code == "MK104":
@@ -70,7 +68,7 @@ def _apart(context: Context, told: dict[tuple[frozenset[str], str], int]) -> Ite
         for second in uses:
             if first.owner == second.owner or first.use.field != second.use.field or second.use.possible:
                 continue
-            if first.use.basis == second.use.basis == "manifest" or context.paths.separate(first.use, second.use):
+            if _told_elsewhere(context, first, second) or context.paths.separate(first.use, second.use):
                 continue
             meant = second.use.mask if second.use.effect is None else means(second.use)
             key = (frozenset((first.owner, second.owner)), first.use.field)
@@ -85,6 +83,12 @@ def _apart(context: Context, told: dict[tuple[frozenset[str], str], int]) -> Ite
                 pairs.setdefault((first.owner, second.owner, first.use.field), _Pair()).add(mask, first, second)
     for (writer, reader, name), pair in pairs.items():
         yield _report(context, Collision("MK106", writer, reader, "", name, pair.mask, "shown", pair.seconds, pair.firsts, pairs=pair.count))
+
+
+def _told_elsewhere(context: Context, first: Owned, second: Owned) -> bool:
+    """Whether a pair with a registered use is for others to tell: MK305, or `registered` in a repository."""
+    bases = {first.use.basis, second.use.basis}
+    return "manifest" in bases and (context.node.repository or len(bases) == 1)
 
 
 @dataclass(slots=True)

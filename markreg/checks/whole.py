@@ -24,6 +24,12 @@ _HELP = {
     "MK203": "save and restore under masks that hold your own bits alone: --nfmask MASK --ctmask MASK",
 }
 
+_IN_A_PROGRAM = {
+    "MK201": "read the mark, change your own bits and store all of it: mark = (mark & ~MASK) | VALUE",
+    "MK202": "compare under a mask that holds your own bits alone: (mark & MASK) == VALUE",
+    "MK203": "copy your own bits alone: mark = (mark & ~MASK) | (other & MASK)",
+}
+
 
 def check(context: Context, earlier: tuple[Finding, ...]) -> Iterator[Finding]:
     """One finding for each owner, field and kind; a warning where another owner uses the field in that scope."""
@@ -34,7 +40,7 @@ def check(context: Context, earlier: tuple[Finding, ...]) -> Iterator[Finding]:
         if (code := _code(owned)) and owned.id not in told:
             groups.setdefault((code, owned.owner, owned.use.field, owned.use.scope.netns), []).append(owned)
     for (code, owner, field, _), uses in groups.items():
-        others = sorted({o.owner for o in context.node.uses if any(_beside(context, o, u) for u in uses)})
+        others = sorted({o.owner for o in context.node.uses if o.owner != owner and any(_beside(context, o, u) for u in uses)})
         if not others and all(o.use.place.kind in KINDS for o in uses):
             continue  # a flow's whole word is its owner's own: nobody else is in that zone, or on that bridge
         severity: Severity = limited("warning" if others else "note", *uses[:1])
@@ -43,7 +49,14 @@ def check(context: Context, earlier: tuple[Finding, ...]) -> Iterator[Finding]:
         mask = uses[0].use.mask
         count = sum(max(len(o.use.lines), 1) for o in uses)
         role = "reader" if code == "MK202" else "writer"
-        yield Finding(code, severity, message, field, mask, (owner,), locations(context, role, uses), _HELP[code], count)
+        yield Finding(code, severity, message, field, mask, (owner,), locations(context, role, uses), _help(code, uses), count)
+
+
+def _help(code: str, uses: list[Owned]) -> str:
+    """What to do; a program has no options but its source."""
+    if all(o.use.place.kind in ("bpf", "socket", "route", "trace") and o.use.place.program for o in uses):
+        return _IN_A_PROGRAM[code]
+    return _HELP[code]
 
 
 def _owners_uses(context: Context, finding: Finding) -> set[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from markreg.plan.search import Problem
     from markreg.registry.model import Registry
     from markreg.registry.words import Scalar
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def register(app: typer.Typer) -> None:
@@ -111,7 +114,7 @@ def _fixed(problem: Problem, words: list[str]) -> Problem:
         field, colon, bits = place.partition(":")
         field, bits = (field, bits) if colon else ("skb_mark", place)
         known = problem.registry
-        _must(bool(equals and name and bits.strip()), f"--fixed {word!r}: NAME=BITS or NAME=FIELD:BITS")
+        _must(bool(equals and _NAME.fullmatch(name) and bits.strip()), f"--fixed {word!r}: NAME=BITS or NAME=FIELD:BITS")
         _must(field in known.fields, f"--fixed {word!r}: no field is called {field!r}{_near(field, known.fields)}")
         try:
             mask = parse_bits(bits, known.fields[field].width)

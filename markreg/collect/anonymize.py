@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 
+from markreg.collect.anonymize_switch import NOTATIONS, Names
 from markreg.collect.captured import Capture, Failure
 
 _IPV4 = re.compile(rb"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w.]*\d)")
@@ -34,6 +35,7 @@ class Anonymizer:
     def __init__(self, host: str, known: Callable[[str], bool]) -> None:
         self._host = re.compile(rb"(?<![\w.-])" + re.escape(host.encode("utf-8", "surrogateescape")) + rb"(?![\w-])") if host else None
         self._known = known
+        self._names = Names()
         self._seen: dict[tuple[str, bytes], bytes] = {}
 
     def capture(self, one: Capture) -> Capture:
@@ -41,6 +43,8 @@ class Anonymizer:
         data = self.text(one.data)
         if one.notation == "wg":
             data = _WIREGUARD.sub(lambda m: self._device(m[1]), data)
+        if one.notation in NOTATIONS:
+            data = self._names.without(one.notation, data)
         netns = self.namespace(one.netns)
         return replace(one, data=data, netns=netns, name=self._named(one.name, one.netns), command=self._line(one.command))
 

@@ -2,8 +2,9 @@
 
 Our document is one object: ``markreg`` is ``bpf``, ``order`` the byte order, ``offsets`` where the kernel's structures have what programs
 get at (bytes), ``programs`` a list. A program has ``id``, ``type``, ``name``, ``tag``, ``pin``, ``maps`` (id, type, name, pin),
-``attached`` (hook, direction, device, priority), ``callers`` (programs that have it in a map of programs), ``insns`` (hexadecimal), ``calls`` (slot to the
-kernel's name of a function), ``functions`` (slot, name), ``sources`` (file, line, text) and ``lines`` (slot, number of a source).
+``attached`` (hook, direction, device, priority), ``callers`` (programs that have it in a map of programs), ``insns`` (hexadecimal),
+``calls`` (slot to the kernel's name of a function), ``functions`` (slot, name), ``sources`` (file, line, text) and ``lines`` (slot, number
+of a source).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ _COMMENT = re.compile(r"(?:\s*(?:#|\$ |//)[^\n]*(?:\n|$))*\s*")
 _COMMAND = re.compile(r"bpftool\b[^\n]*\bdump[ \t]+xlated[ \t]+(id|tag|name|pinned)[ \t]+(\S+)")
 _PROGRAM = re.compile(r'\{"id":\s*(\d{1,10}),\s*"type"')
 _DECODER = json.JSONDecoder()
-_MOST = 1 << 20
+_MOST, _DEEPEST = 1 << 20, 200
 # enum bpf_attach_type as bpftool cgroup prints it, old and new names.
 _CGROUP_PREFIX = re.compile(r"^(?:cgroup_)?(?:inet_?)?")
 MARK = "sk_buff.mark"
@@ -34,12 +35,16 @@ class DocumentError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Attached:
-    """A place of a program: ``hook`` is ``tc``, ``tcx``, ``netkit`` or ``cgroup``; of two at one place the lower priority runs first."""
+    """A place of a program: ``hook`` is ``tc``, ``tcx``, ``netkit`` or ``cgroup``; of two at one place the lower priority runs first.
+
+    ``told``: the capture has the priority, not just an order.
+    """
 
     hook: str
     direction: str = ""
     device: str = ""
     priority: int = 0
+    told: bool = True
 
 
 @dataclass(slots=True)
@@ -165,11 +170,11 @@ def _attachments(capture: Capture, line: int, rows: list[dict[str, Any]]) -> Non
         for order, entry in enumerate(_objects(row.get("tc"))):
             hook, _, direction = _text(entry.get("kind")).partition("/")
             hook = {"clsact": "tc", "ingress": "tc", "sch_ingress": "tc"}.get(hook, hook)
-            place = Attached(hook, direction or "ingress", _text(entry.get("devname")), order)
+            place = Attached(hook, direction or "ingress", _text(entry.get("devname")), order, told=False)
             capture.program(_number(entry.get("id", entry.get("prog_id"))), line).attached.append(place)
         for order, entry in enumerate(_objects(row.get("programs"))):
             direction = _CGROUP_PREFIX.sub("", _text(entry.get("attach_type")))
-            place = Attached("cgroup", direction, _text(row.get("cgroup")), order)
+            place = Attached("cgroup", direction, _text(row.get("cgroup")), order, told=False)
             capture.program(_number(entry.get("id")), line).attached.append(place)
 
 
@@ -219,20 +224,21 @@ def _offsets(types: list[dict[str, Any]]) -> dict[str, int]:
     known = {_number(t.get("id")): t for t in types}
     found = {}
     for name, parts in {MARK: (("sk_buff", "mark"),), "sk_buff.cb": (("sk_buff", "cb"), ("qdisc_skb_cb", "data"))}.items():
-        at = [_member(known, next((t for t in types if t.get("name") == s and t.get("kind") == "STRUCT"), {}), m, 0) for s, m in parts]
+        at = [_member(known, next((t for t in types if t.get("name") == s and t.get("kind") == "STRUCT"), {}), m, set()) for s, m in parts]
         if None not in at:
             found[name] = sum(offset for offset in at if offset is not None) // 8
     return found
 
 
-def _member(known: dict[int, dict[str, Any]], structure: dict[str, Any], name: str, deep: int) -> int | None:
+def _member(known: dict[int, dict[str, Any]], structure: dict[str, Any], name: str, seen: set[int]) -> int | None:
     """The offset of a member in bits, also inside those without a name."""
     for member in _objects(structure.get("members")):
-        at = _number(member.get("bits_offset"))
+        at, inside = _number(member.get("bits_offset")), _number(member.get("type_id"))
         if member.get("name") == name:
             return at
-        if member.get("name") in ("", "(anon)", None) and deep < 16:
-            inner = _member(known, known.get(_number(member.get("type_id")), {}), name, deep + 1)
+        if member.get("name") in ("", "(anon)", None) and inside not in seen and len(seen) < _DEEPEST:
+            seen.add(inside)
+            inner = _member(known, known.get(inside, {}), name, seen)
             if inner is not None:
                 return at + inner
     return None

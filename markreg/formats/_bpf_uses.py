@@ -75,6 +75,8 @@ class _Maker:
         line = self.facts.line(at)
         if line is None or not line.number:
             return f"instruction {at - self.facts.program.entry}"
+        if not line.file:
+            return line.text
         return f"{line.file}:{line.number}: {line.text}" if line.text else f"{line.file}:{line.number}"
 
     def uses(self, fields: frozenset[str]) -> Iterator[Use]:

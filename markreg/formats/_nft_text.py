@@ -57,7 +57,7 @@ _STEP = re.compile(r"(jump|goto)\s+([^\s{},;]+)|vmap\s+(@[^\s{},;]+)")
 _MENTION = re.compile(r"(?<![\w.@$-])(?:mark|label|queue|xt_\w+|xt\s+(?:target|match|watcher))(?![\w.-])")
 _WORDS = ("mark", "label", "queue", "xt ", "xt_")
 # What may end a chain; in a verdict map it stands behind a colon.
-_VERDICT = re.compile(r"(?<![\w.@$-])(?:accept|drop|return|reject|masquerade|snat|dnat|redirect|queue|vmap)(?![\w.-])")
+_VERDICT = re.compile(r"(?<![\w.@$-])(?<!policy\s)(?:accept|drop|return|reject|masquerade|snat|dnat|redirect|queue|vmap)(?![\w.-])")
 _TYPE = re.compile(r"(?<![\w.-])type(?:of)?\s+([^\n;}]*)")
 _CHANGING = re.compile(r"(?<![\w.-])flags[^\n;]*(?:dynamic|timeout)")
 _ELEMENTS = re.compile(r"(?<![\w.-])elements\s*=\s*")

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field, replace
 from markreg.bits import full
 from markreg.formats._openflow_fields import CONNECTION, METADATA, Part, width_of
 from markreg.formats._openflow_ops import Clear, Copy, Ct, Fill, Inner, Item, Jump, Learn, Look, Op, Pop, Push, Set, Strange
-from markreg.model import ANY_METADATA, Access
+from markreg.model import Access
+from markreg.pipelines import ANY_METADATA
 from markreg.transfer import Predicate, Source, Word
 
 # The zone of what the packet brings along: the last ct(…,table=…) on its way says which that is.
@@ -68,8 +69,7 @@ def meaning(items: tuple[Item, ...], asked: frozenset[str]) -> Meaning:
     """What the parsed ``items`` do to the fields ``asked``."""
     walk = _Walk(asked)
     walk.list(items)
-    statements = [s for i, s in enumerate(walk.statements) if s not in walk.statements[:i]]
-    return Meaning(tuple(statements), tuple(dict.fromkeys(walk.goings)), tuple(dict.fromkeys(walk.strange)))
+    return Meaning(tuple(dict.fromkeys(walk.statements)), tuple(dict.fromkeys(walk.goings)), tuple(dict.fromkeys(walk.strange)))
 
 
 @dataclass(slots=True)
@@ -197,7 +197,7 @@ class _Walk:
         """Everything else: what was written before is seen by it."""
         self._flush()
         if isinstance(op, Ct):
-            self._ct(op)
+            self._ct(op, item)
         elif isinstance(op, Clear):
             self._gone()
         elif isinstance(op, Inner):
@@ -216,8 +216,10 @@ class _Walk:
         self.run.gone = True
         self.zone = ""
 
-    def _ct(self, op: Ct) -> None:
+    def _ct(self, op: Ct, at: Item) -> None:
         zone = op.zone or UNKNOWN
+        for part in op.reads:
+            self._read(part.field, part.mask, at.start, at.end)
         if op.body is not None:
             run = _Run(self.run.gone)
             for item in op.body:

@@ -51,12 +51,16 @@ class Pop(NamedTuple):
 
 
 class Ct(NamedTuple):
-    """The packet through conntrack in ``zone`` (a number, ``reg13``, None: not known), then on in ``table`` if one is named."""
+    """The packet through conntrack in ``zone`` (a number, ``reg13``, None: not known), then on in ``table`` if one is named.
+
+    ``body``: the list of exec. ``reads``: the bits that give the zone, where bits do.
+    """
 
     commit: bool
     zone: str | None
     table: str | None
     body: tuple[Item, ...] | None
+    reads: tuple[Part, ...] = ()
 
 
 class Clear(NamedTuple):

@@ -1,7 +1,7 @@
-"""Action lists to statements: parted where parentheses and quotes let it, each statement of interest by grammar/openflow.lark.
+"""Action lists to statements, each one of interest by grammar/openflow.lark.
 
-A list is parsed by its *shape*, its text with every constant cut out, and the constants are put back by number. What a constant
-is for (``roles``) tells which lines are one group: equal but for values.
+The constants that were cut out of a list are put back by number. What a constant is for (``roles``) tells which lines are one group:
+those that are equal but for values.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from markreg.bits import BitsError, full, parse_int
@@ -31,77 +30,25 @@ from markreg.formats._openflow_ops import (
     Set,
     Strange,
 )
-from markreg.resources import grammar
+from markreg.formats._openflow_text import PLACE, ShapeError, leaf, split
 
 if TYPE_CHECKING:
-    from lark import Lark, Token, Tree
+    from lark import Token, Tree
 
-PLACE = "\ue000"
 Role = Literal["key", "value"]
-_Start = Literal["action", "argument", "spec"]
 
-_BREAK = re.compile(r'[()]|"[^"]*"?|[,\s]+')
 _WORD = re.compile(r"[A-Za-z_][\w-]*")
 _LEAVES = frozenset(
     {"load", "set_field", "move", "push", "pop", "write_metadata", "resubmit", "goto_table", "group", "output"}
     | {"check_pkt_larger", "multipath", "bundle_load", "sample"}
 )
+_NUMBER = re.compile(r"[0-9]+\Z")
 _FIELD = re.compile(r"\w+\[|(?:NXM|OXM|NXOXM)_|x{0,2}reg[0-9]|in_port(?![\w-])")
 _PLAIN = re.compile(r"(load|set_field|move|push|pop|write_metadata)[(=]")
 _DEEPEST = 32
 _PORTS = frozenset({"LOCAL", "NORMAL"})
 # Options of learn, not fields of the flow that is learned.
 _OPTIONS = frozenset({"idle_timeout", "hard_timeout", "priority", "cookie", "fin_idle_timeout", "fin_hard_timeout", "limit"})
-
-
-class _ShapeError(ValueError):
-    """A statement that is none of those the grammar knows, or whose numbers do not fit; the message says why."""
-
-
-@cache
-def _parser() -> Lark:
-    from lark import Lark
-
-    return Lark(grammar("openflow"), parser="lalr", lexer="contextual", start=["action", "argument", "spec"])
-
-
-@cache
-def constants() -> re.Pattern[str]:
-    """What is cut out of an action list, as one group."""
-    return re.compile(f"({_parser().get_terminal('CONST').pattern.to_regexp()})")
-
-
-def cut(text: str) -> tuple[str, tuple[str, ...]]:
-    """The shape of an action list and its constants."""
-    pieces = constants().split(text.replace(PLACE, "?"))
-    return PLACE.join(pieces[::2]), tuple(pieces[1::2])
-
-
-@lru_cache(maxsize=16384)
-def _leaf(text: str, start: _Start) -> Tree[Token]:
-    from lark.exceptions import UnexpectedInput
-
-    try:
-        return _parser().parse(text, start=start)
-    except UnexpectedInput:
-        raise _ShapeError("is in no form that is known") from None
-
-
-def split(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """Where the statements of a list stand: parted by commas and white space outside parentheses and quotes."""
-    depth, begin = 0, start
-    for found in _BREAK.finditer(text, start, end):
-        mark = found[0][0]
-        if mark == "(":
-            depth += 1
-        elif mark == ")":
-            depth = max(0, depth - 1)
-        elif mark != '"' and not depth:
-            if found.start() > begin:
-                yield begin, found.start()
-            begin = found.end()
-    if begin < end:
-        yield begin, end
 
 
 class Load(NamedTuple):
@@ -144,10 +91,10 @@ class Parser:
         after = self.text[start + len(word) : start + len(word) + 1] if start + len(word) < end else ""
         try:
             if depth > _DEEPEST:
-                raise _ShapeError("lists in lists, too deep")
+                raise ShapeError("lists in lists, too deep")
             if after == "(" and word in ("ct", "clone", "write_actions", "learn"):
                 if self.text[end - 1] != ")":
-                    raise _ShapeError("is cut off")
+                    raise ShapeError("is cut off")
                 inside = (start + len(word) + 1, end - 1)
                 if word == "ct":
                     return (self._ct(*inside, depth),)
@@ -156,13 +103,13 @@ class Parser:
                 return (Inner(word == "write_actions", self._list(*inside, depth + 1)),)
             if word == "ct_clear":
                 return (Clear(),)
-            if (word.upper() in _PORTS and not after) or self.text[start:end] == PLACE:
+            if (word.upper() in _PORTS and not after) or self.text[start:end] == PLACE or _NUMBER.match(self.text, start, end):
                 return (self._port(start, end),)
             if word == "output" and after == ":" and not _FIELD.match(self.text, start + len("output:"), end):
                 return (self._port(start + len("output:"), end),)
             if word in _LEAVES and after:
                 return tuple(self._known(start, end))
-        except (_ShapeError, BitsError) as error:
+        except (ShapeError, BitsError) as error:
             reason = str(error)
             # Another line of this shape may have numbers that fit: what it does is found out anew for each.
             for slot in range(bisect_left(self._places, start), bisect_left(self._places, end)):
@@ -180,7 +127,7 @@ class Parser:
         # A key ends at a colon, an equals sign or a parenthesis (lib/ofp-parse.c): load(1->NXM_NX_CT_MARK[]) is one, too.
         if (odd := _PLAIN.match(text)) and (text[odd.end() - 1] == "=" or text[-1] == ")"):
             text = f"{odd[1]}:{text[odd.end() :].removesuffix(')' * (text[odd.end() - 1] == '('))}"
-        tree = _leaf(text, "action").children[0]
+        tree = leaf(text, "action").children[0]
         kind, children = tree.data, list(tree.children)  # type: ignore[union-attr]
         if kind in ("load", "set_field"):
             yield from self._set(children[0], self._part(children[1]), start)
@@ -222,7 +169,7 @@ class Parser:
             mask = self._number(words[1], at, "key") & mask
         number = parse_int(text) if role else 0
         if number > full(whole):
-            raise _ShapeError(f"{text} does not fit into {whole} bits")
+            raise ShapeError(f"{text} does not fit into {whole} bits")
         done = 0
         for part in target:
             bits = mask >> done & full(part.width)
@@ -239,7 +186,7 @@ class Parser:
         """Bits of one field, or of several words that lie side by side, into another."""
         come, go = parts(*source), parts(*target)
         if not come or not go:
-            raise _ShapeError("bits that the field does not have")
+            raise ShapeError("bits that the field does not have")
         width = min(sum(p.width for p in come), sum(p.width for p in go))
         come, go = _cut_to(come, width), _cut_to(go, width)
         while come and go:
@@ -272,12 +219,12 @@ class Parser:
         given = [c.children[0] for c in children]  # type: ignore[union-attr]
         found = given[-1] if kind == "multipath" else given[4] if len(given) > 4 else None
         if found is None or not hasattr(found, "data"):
-            raise _ShapeError("has no target")
+            raise ShapeError("has no target")
         target = self._part(found)
         most = full(sum(p.width for p in target))
         if kind == "multipath" and any(p.field in self.asked for p in target):
             if len(given) < 6 or hasattr(given[3], "data"):
-                raise _ShapeError("has no number of links")
+                raise ShapeError("has no number of links")
             most = max(self._number(given[3], at, "key") - 1, 0)
         for part in target:
             yield Fill(part, min(most, full(part.width)))
@@ -285,8 +232,9 @@ class Parser:
     # ---- lists in parentheses
 
     def _ct(self, start: int, end: int, depth: int) -> Ct:
-        commit, zone, table, body = False, "0", None, None
-        known: str | None = zone
+        commit, table, body = False, None, None
+        known: str | None = "0"
+        reads: tuple[Part, ...] = ()
         for begin, stop in split(self.text, start, end):
             text = self.text[begin:stop]
             if text == "commit":
@@ -294,17 +242,18 @@ class Parser:
             elif text.startswith("exec(") and text.endswith(")"):
                 body = self._list(begin + len("exec("), stop - 1, depth + 1)
             elif text.startswith(("zone=", "table=")):
-                tree = _leaf(text, "argument")
+                tree = leaf(text, "argument")
                 first = tree.children[0]
                 if tree.data == "table":
                     table = self._word(first, begin)
                 elif hasattr(first, "type"):
                     known = str(self._number(first, begin, "key"))
                 else:
-                    known = zone_of(self._part(first))
+                    reads = self._part(first)
+                    known = zone_of(reads)
             elif self._mention.search(text):
-                raise _ShapeError("is in no form that is known")
-        return Ct(commit, known, table, body)
+                raise ShapeError("is in no form that is known")
+        return Ct(commit, known, table, body, reads)
 
     def _learn(self, start: int, end: int) -> Learn:
         table = "0"
@@ -315,12 +264,12 @@ class Parser:
         for begin, stop in split(self.text, start, end):
             text = self.text[begin:stop]
             if text.startswith("table="):
-                table = self._word(_leaf(text, "argument").children[0], begin)
+                table = self._word(leaf(text, "argument").children[0], begin)
                 continue
             word = match[0] if (match := _WORD.match(text)) else ""
             if word in _OPTIONS or not self._mention.search(text):
                 continue
-            tree = _leaf(text, "spec")
+            tree = leaf(text, "spec")
             first, last = tree.children[0], tree.children[-1]
             if tree.data == "put":
                 if hasattr(first, "data"):
@@ -375,7 +324,7 @@ class Parser:
     def _part(self, tree: Token | Tree[Token] | None) -> tuple[Part, ...]:
         found = parts(*self._named(tree))
         if not found:
-            raise _ShapeError("bits that the field does not have")
+            raise ShapeError("bits that the field does not have")
         return found
 
     def _parts_in(self, children: Sequence[Tree[Token] | Token | None]) -> Iterator[Part]:

@@ -52,6 +52,9 @@ def _lines(data: bytes) -> Iterator[str]:
 
 def parted(line: str) -> tuple[str, str] | None:
     """A flow's match and its actions; quoted strings may hold what looks like actions. None for a line that has none."""
+    line = line.strip()
+    if line[:1] == line[-1:] == '"':  # a flow as a shell is given it
+        line = line[1:-1]
     found = _ACTIONS.search(blank_quoted(line) if '"' in line else line)
     return (line[: found.start()], line[found.end() :].strip()) if found else None
 
@@ -69,9 +72,9 @@ class Lines:
         if found is None:
             if len(self.by) >= MOST_VALUES and self.together is None:
                 pairs = sorted((n, c) for lines, cookies in self.by.values() for n, c in zip(lines, cookies, strict=True))
-                self.together = array("L", [n for n, _ in pairs]), array("Q", [c for _, c in pairs])
+                self.together = array("I", [n for n, _ in pairs]), array("Q", [c for _, c in pairs])
                 self.by = dict.fromkeys(self.by, self.together)
-            found = self.by[values] = self.together or (array("L"), array("Q"))
+            found = self.by[values] = self.together or (array("I"), array("Q"))
         found[0].append(line)
         found[1].append(cookie)
 
@@ -167,17 +170,20 @@ class Scan:
     matches: dict[tuple[int, str, Match], tuple[There, Lines]] = field(default_factory=dict)
     loads: dict[str, set[tuple[str, int]]] = field(default_factory=dict)
     groups: set[str] = field(default_factory=set)
+    grouped: bool = False
     opaque: dict[str, list[int]] = field(default_factory=dict)
     cut: int = 0
     strange: int = 0
     _memo: dict[str, _Known] = field(default_factory=dict)
     _shapes: dict[str, _Shape] = field(default_factory=dict)
     _listings: int = 0
+    _room: int = field(init=False)
     _interest: re.Pattern[str] = field(init=False)
     _clause: re.Pattern[str] = field(init=False)
     _cut: Callable[[str], list[str]] = field(init=False)
 
     def __post_init__(self) -> None:
+        self._room = 0 if self.thorough else _MEMO
         self._interest = mention(self.asked)
         self._clause = clauses(self.asked)
         self._cut = constants().split
@@ -261,8 +267,11 @@ class Scan:
             listing = shape.listings[key] = self._listing(text, found, shape.slots)
         ports = (*shape.ports(found), *listing.names) if shape.sends else ()
         known = (listing, shape.values(found), ports, listing.flags)
-        if len(self._memo) < _MEMO and not self.thorough:
+        if self._room:
             self._memo[tail] = known
+            self._room -= 1
+            if not self._room and self.statements < 2 * _MEMO:  # hardly any text came twice
+                self._memo.clear()
         return known
 
     def _shape(self, text: str, found: Values) -> _Shape:
@@ -294,7 +303,7 @@ class Scan:
             key = (there.number, priority, match)
             group = self.matches.get(key)
             if group is None or (value,) not in group[1].by:
-                if test(match, value) is None:
+                if compared(match, value) is None:
                     self._refuse((f"{name}: not a number that fits",), number)
                     continue
                 if group is None:
@@ -338,6 +347,7 @@ class Scan:
         text = line.strip()
         if "reply" in text:
             self.replies += 1
+            self.grouped = self.grouped or "GROUP" in text
             if found := _VERSION.search(text):
                 self.version = max(self.version, 10 + int(found[1]))
             elif text.startswith("NXST"):
@@ -358,7 +368,7 @@ class Scan:
                 lines.append(number)
 
 
-def test(match: Match, value: str) -> list[tuple[str, int, int]] | None:
+def compared(match: Match, value: str) -> list[tuple[str, int, int]] | None:
     """The fields, masks and values that a clause compares; None where it is no number or does not fit."""
     try:
         number, mask = parse_int(value), parse_int(match.mask) if match.mask else None

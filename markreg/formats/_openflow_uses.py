@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 from markreg.bits import BitsError, full, parse_int
 from markreg.formats._openflow_fields import CONNECTION, width_of
 from markreg.formats._openflow_meaning import BROUGHT, UNKNOWN, Statement, resolved
-from markreg.formats._openflow_scan import GROUPS, MOST_ZONES, Lines, Listing, Match, Scan, Values, priority_of, test
+from markreg.formats._openflow_scan import GROUPS, MOST_ZONES, Lines, Listing, Match, Scan, Values, compared, priority_of
 from markreg.formats._openflow_zones import Guard, Zones, class_of
-from markreg.model import Hop, Pipeline, Place, Scope, Use
+from markreg.model import Place, Scope, Use
+from markreg.pipelines import Hop, Pipeline
 from markreg.transfer import Predicate, Word
 
 # So many values of a statement whose value is no plain constant are looked at one by one.
@@ -87,7 +88,7 @@ def _tests(match: Match, lines: Lines) -> Iterator[tuple[Statement, str, tuple[a
     zone = ""
     accepted: dict[tuple[str, int], set[int]] = {}
     for (value,), where in lines.by.items():
-        for name, mask, number in test(match, value) or ():
+        for name, mask, number in compared(match, value) or ():
             zone = "" if name not in CONNECTION else str(int(match.zone, 0)) if _is_number(match.zone) else BROUGHT
             if lines.together is None:
                 yield Statement(name, "read", mask, 0, 0, predicate=Predicate.equals(name, number, mask), zone=zone), value, where
@@ -96,7 +97,7 @@ def _tests(match: Match, lines: Lines) -> Iterator[tuple[Statement, str, tuple[a
     first = next(iter(lines.by))[0]
     for (name, mask), numbers in accepted.items():
         test_ = Predicate(name, mask, _intervals(numbers), next(iter(numbers)) if len(numbers) == 1 else None)
-        yield Statement(name, "read", mask, 0, 0, predicate=test_, zone=zone), first, lines.together or (array("L"), array("Q"))
+        yield Statement(name, "read", mask, 0, 0, predicate=test_, zone=zone), first, lines.together or (array("I"), array("Q"))
 
 
 def _is_number(text: str) -> bool:

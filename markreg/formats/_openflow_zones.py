@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from markreg.formats._openflow_meaning import UNKNOWN
-from markreg.model import ANY_METADATA, Hop
+from markreg.pipelines import ANY_METADATA, Hop
 
 _MOST_STATES = 200_000
 _ALL = (1 << 64) - 1

@@ -12,22 +12,24 @@ from markreg.model import SKB_MARK, Place
 from markreg.rows import Row
 from markreg.transfer import Predicate, Word
 
+# How the place of a northbound row begins, beside that of a flow made of it.
+NORTHBOUND = "northbound "
 _NUMBER = re.compile(r"(?:0[xX][0-9a-fA-F]+|[0-9]+)(?:/(?:0[xX][0-9a-fA-F]+|[0-9]+))?")
 
 
-def place_of(row: Row, datapath: str) -> Place:
-    """Where what a row says acts: a logical flow in its stage, a tunnel where it sends, all else in its table of OVN."""
+def place_of(row: Row, stage: str) -> Place:
+    """Where what a row says acts: a logical flow in its stage, a tunnel where it sends, a northbound row in the ``stage`` of its flows."""
     if row.table == "Logical_Flow":
-        stage = row.pairs("external_ids").get("stage-name", "")
-        name = stage or f"table {row.text('table_id')}"
-        return Place("lflow", f"lflow {name}", table=stage, priority=row.number("priority"), datapath=datapath_class(stage))
+        said = row.pairs("external_ids").get("stage-name", "")
+        name = said or f"table {row.text('table_id')}"
+        return Place("lflow", f"lflow {name}", table=said, priority=row.number("priority"), datapath=datapath_class(said))
     if row.table == "Interface":
         # The packet that the tunnel sends is made here, like one of a socket (ofproto/tunnel.c tnl_port_send).
         return Place("socket", f"ovs tunnel {row.text('name')}".rstrip())
     if row.table == "Open_vSwitch":
         # ovs-monitor-ipsec writes it into policies that let such packets pass unencrypted (ipsec/ovs-monitor-ipsec.in).
         return Place("xfrm", "xfrm policy out by ipsec_skb_mark")
-    return Place("ovsdb", f"northbound {row.table}", table=row.table, datapath=datapath)
+    return Place("lflow", f"{NORTHBOUND}{row.table}", table=stage, datapath=datapath_class(stage))
 
 
 def said(uses: Uses, row: Row, place: Place, settings: Mapping[str, str], line: int) -> None:

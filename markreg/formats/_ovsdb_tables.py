@@ -22,12 +22,12 @@ _LISTED = re.compile(r"[ \t]*([A-Za-z_]\w{0,60}) *:(?: (.*))?")
 _DASHES = re.compile(r"[ \t]*-+(?: -+)*[ \t]*")
 _CSV = re.compile(r'(?:"((?:[^"]|"")*)"|([^,]*))(,|$)')
 _HEADINGS = re.compile(r"[ \t]*(?:_uuid|[a-z][\w]*)(?:,[a-z_]\w*)+[ \t]*")
-JSON = re.compile(r'\s*\{"(?:caption":"[^"]* table"|data":\[(?:\[|\],"headings")|headings":\[")')
+JSON = re.compile(r'\s*\{\s*"(?:caption"\s*:\s*"[^"]* table"|data"\s*:\s*\[\s*(?:\[|\]\s*,\s*"headings")|headings"\s*:\s*\[\s*")')
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A table that is known: what tells it, which columns are kept, which are in OVN's language."""
+    """A table that is known: what tells it, which columns are kept, which are in OVN's language, its stage."""
 
     name: str
     known_by: frozenset[str]
@@ -35,7 +35,7 @@ class Kind:
     keep: frozenset[str]
     expressions: tuple[str, ...]
     actions: tuple[str, ...]
-    datapath: str
+    stage: str
 
 
 @dataclass(slots=True)
@@ -81,7 +81,7 @@ def kinds() -> tuple[Kind, ...]:
             frozenset(entry["keep"]),
             tuple(entry.get("expressions", ())),
             tuple(entry.get("actions", ())),
-            entry.get("datapath", ""),
+            entry.get("stage", ""),
         )
         for entry in data["table"]
     )

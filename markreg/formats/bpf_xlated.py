@@ -29,7 +29,7 @@ _FIRST, _LAST = -(1 << 31), (1 << 31) - 1
 _BOTH = ("ingress", "egress")
 # A program on a cgroup's packets runs as the packet leaves a socket's reach or comes to it: behind all rules of these hooks.
 _PACKETS = {"ingress": Hook("input", _LAST), "egress": Hook("postrouting", _LAST)}
-_MOST_PLACES, _MOST_VISITS = 4096, 8_000_000
+_MOST_PLACES, _MOST_VISITS, _MOST_STEPS = 16, 8_000_000, 2_000_000
 
 
 def detect(source: Source) -> str | None:
@@ -66,16 +66,17 @@ class _Reader:
     opaque: list[Opaque] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     unread: list[Problem] = field(default_factory=list)
+    left: dict[str, list[str]] = field(default_factory=dict)
     known: dict[object, Facts] = field(default_factory=dict)
     concerned: int = 0
     visits: int = 0
+    steps: int = 0
 
     def reading(self) -> Reading:
         """All programs, each at all of its places."""
         from markreg.formats._bpf_translated import context
 
         self.problems += (Problem(self.path, line, why) for line, why in self.capture.odd)
-        hidden: list[Loaded] = []
         for loaded in sorted(self.capture.programs.values(), key=lambda p: p.id):
             places = list(self._places(loaded))
             if not places:
@@ -84,17 +85,16 @@ class _Reader:
             if not loaded.code:
                 # Other types have no mark that they could get at.
                 if given or not loaded.type:
-                    self.unread.append(Problem(_called(loaded), 0, "its instructions are not in the capture"))
+                    self._leave(loaded, "the capture does not hold their instructions")
             elif given and self.visits > _MOST_VISITS:
-                self.unread.append(Problem(_called(loaded), 0, "the programs of this capture are too many to be analysed"))
+                self._leave(loaded, "the programs of this capture are too many to be analysed")
             elif given:
                 self._program(loaded, places, given)
             elif context(loaded.type, {MARK: 0, "sock.sk_mark": 0}):
-                hidden.append(loaded)
-        if hidden:
-            shown = ", ".join(_called(p) for p in hidden[:3]) + (f" and {len(hidden) - 3} more" if len(hidden) > 3 else "")
-            why = "the capture does not say where this kernel's sk_buff has its mark (its BTF does), and it is not guessed"
-            self.unread.append(Problem(shown, 0, why))
+                self._leave(loaded, "the capture does not say where this kernel has the mark (its BTF does), and that is not guessed")
+        for why, names in self.left.items():
+            shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+            self.unread.append(Problem(f"BPF {'program' if len(names) == 1 else 'programs'} {shown}", 0, why))
         return Reading(
             self.path,
             self.name,
@@ -108,6 +108,9 @@ class _Reader:
             programs=tuple(self.programs),
         )
 
+    def _leave(self, loaded: Loaded, why: str) -> None:
+        self.left.setdefault(why, []).append(_called(loaded))
+
     def _places(self, loaded: Loaded) -> Iterator[Attached]:
         """Where a program runs: where it is attached itself, or where one is that may call it."""
         seen = {loaded.id}
@@ -115,10 +118,14 @@ class _Reader:
         given: set[Attached] = set()
         while pending:
             one = pending.pop()
+            self.steps += 1
             for place in one.attached:
-                if place not in given and len(given) < _MOST_PLACES:
+                if place not in given:
                     given.add(place)
                     yield place
+            if self.steps > _MOST_STEPS:
+                self._leave(loaded, "so many programs call each other that not all of their places are known")
+                return
             for caller in one.callers:
                 if caller not in seen and (found := self.capture.programs.get(caller)):
                     seen.add(caller)
@@ -138,8 +145,7 @@ class _Reader:
             return
         self.concerned += 1
         pins = "".join(f" pin {pin}" for pin in loaded.pins)
-        for attached in places:
-            place = _place(loaded, facts.program.name, attached)
+        for place in _as_reported(loaded, facts.program.name, places):
             made = uses_of(facts, place, self.scope, self.path, self.fields)
             self.uses += (replace(use, statement=use.statement + pins) for use in made)
             self.programs.append(program_of(facts, place, self.path))
@@ -157,7 +163,22 @@ class _Reader:
 
 
 def _called(loaded: Loaded) -> str:
-    return f"BPF program id {loaded.id} ({' '.join(filter(None, (loaded.type, loaded.name)))})"
+    return f"id {loaded.id} ({' '.join(filter(None, (loaded.type, loaded.name)))})"
+
+
+def _as_reported(loaded: Loaded, name: str, places: list[Attached]) -> Iterator[Place]:
+    """A place for each; for each hook and direction where a program is on so many devices that their names say nothing."""
+    if len(places) <= _MOST_PLACES:
+        yield from (_place(loaded, name, attached) for attached in places)
+        return
+    groups: dict[tuple[str, str], list[Attached]] = {}
+    for attached in places:
+        groups.setdefault((attached.hook, attached.direction), []).append(attached)
+    for (hook, direction), group in groups.items():
+        where = " ".join(filter(None, (hook, direction)))
+        hooks = tuple(sorted({found for attached in group for found in _hooks(loaded.type, attached)}))
+        text = f"bpf {name} (id {loaded.id}) {where} at {len(group)} places"
+        yield Place("bpf", text, hooks=hooks, object=f"id {loaded.id}", program=name, attach=hook, direction=direction)
 
 
 def _place(loaded: Loaded, name: str, attached: Attached) -> Place:
@@ -165,7 +186,7 @@ def _place(loaded: Loaded, name: str, attached: Attached) -> Place:
     where = " ".join(filter(None, (attached.hook, attached.direction)))
     if attached.device:
         where += f" {attached.device}" if attached.hook == "cgroup" else f" dev {attached.device}"
-    if attached.hook == "tc":
+    if attached.hook == "tc" and attached.told:
         where += f" pref {attached.priority}"
     return Place(
         "bpf",

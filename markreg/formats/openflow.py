@@ -11,6 +11,7 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
+from typing import Literal
 
 from markreg.formats._openflow_scan import Scan
 from markreg.formats._openflow_uses import Scanned, found_in, hops_of, ports_of, uses_of, zones_of
@@ -71,7 +72,9 @@ def read(source: Source, name: str, scope: Scope, fields: Collection[str] = (), 
     asks = frozenset(h.target.removeprefix("group ") for h in hops if h.kind == "group")
     ports = ports_of(scan)
     bridge = bridge_of(source.path)
-    pipeline = Scanned(bridge, source.path, scope.netns, scan.version, hops, zones_of(scan, hops), ports, groups, asks, found)
+    zones = zones_of(scan, hops)
+    kind: Literal["flows", "groups"] = "groups" if scan.groups or scan.grouped else "flows"
+    pipeline = Scanned(bridge, source.path, scope.netns, scan.version, hops, zones, ports, groups, asks, kind, found)
     problems = []
     if scan.cut and scan.cut == scan.strange:
         problems.append(Problem(source.path, scan.cut, "truncated"))

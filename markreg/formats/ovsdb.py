@@ -60,7 +60,7 @@ def read(source: Source, name: str, scope: Scope) -> Reading:
         opaque=reader.uses.opaques(),
         problems=tuple(problems),
         statements=reader.statements,
-        mark_statements=reader.uses.marked,
+        mark_statements=min(reader.uses.marked, reader.statements),
         rows=tuple(reader.kept),
         zones=tuple(reader.zones),
     )
@@ -106,11 +106,11 @@ class _Reader:
         for column, reader in readers:
             cell = row.cells.get(column)
             if cell and isinstance(cell[0], str) and MENTION.search(cell[0]):
-                self.uses.said(reader, row.text(column), place_of(kept, kind.datapath), cell[1])
+                self.uses.said(reader, row.text(column), place_of(kept, kind.stage), cell[1])
         for column in _SETTINGS:
             settings = row.value(column) if column in row.cells else {}
             if isinstance(settings, Mapping):
-                said(self.uses, kept, place_of(kept, kind.datapath), settings, row.at(column))
+                said(self.uses, kept, place_of(kept, kind.stage), settings, row.at(column))
         if kind.name == "Bridge":
             self.zones += _zones(kept, self.scope.netns, row.at("external_ids"))
 

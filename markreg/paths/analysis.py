@@ -56,6 +56,8 @@ class Paths:
     def _found(self) -> Iterator[Region]:
         spaces: dict[str, list[Owned]] = {}
         for owned in self._node.uses:
+            if owned.use.basis == "manifest":
+                continue  # it stands for rules that nobody has seen: checks/registered.py
             if owned.use.field in FIELDS and FIELDS[owned.use.field].carrier != "pipeline" and not concerned(owned.use, owned.use):
                 spaces.setdefault(owned.use.scope.netns, []).append(owned)
         for netns, uses in spaces.items():
@@ -182,6 +184,14 @@ def _questions(region: Region) -> list[_Asked]:
         asked.reads.setdefault(owned.id, owned)
         asked.bits[owned.use.field] = asked.bits.get(owned.use.field, 0) | 1 << bit
 
+    # An owner's own definitions, which nobody carried, are nothing to ask about: of a large program there are thousands.
+    others = dict.fromkeys((o.owner for o in region.uses), 0)
+    for number, entry in enumerate(facts.definitions):
+        if isinstance(entry, Definition):
+            for owner in others:
+                if entry.origin.owner != owner or (entry.via and entry.via.owner != owner):
+                    others[owner] |= 1 << number
+
     for owned in region.uses:
         use = owned.use
         write = use.effect is not None
@@ -190,11 +200,11 @@ def _questions(region: Region) -> list[_Asked]:
         if not write and not matches(owned) and (use.predicate is not None or whole(use)):
             continue
         for bit in bit_numbers(use.mask):
-            for definition in facts.named(facts.ones(owned, use.field, bit)):
+            for definition in facts.named(facts.ones(owned, use.field, bit) & others[owned.owner]):
                 if not write or (definition.origin.owner != owned.owner and (means(use) | clears(use)) >> bit & 1):
                     ask(owned, definition, bit)
             lost = not write and setting.get((owned.owner, use.field), 0) >> bit & 1
-            for definition in facts.named(facts.zeros(owned, use.field, bit)):
+            for definition in facts.named(facts.zeros(owned, use.field, bit) & others[owned.owner]):
                 meant = write and means(use) >> bit & 1 and not whole(definition.origin.use) and definition.origin.owner != owned.owner
                 if lost or meant:
                     last = definition.via if definition.via and definition.via.owner != owned.owner else definition.origin

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from markreg.model import FIELDS, HOST, Pipeline, Use
+from markreg.model import FIELDS, HOST, Use
+from markreg.pipelines import Pipeline
 from markreg.rows import ZoneName
 
 KINDS = frozenset({"openflow", "lflow"})
@@ -51,7 +52,7 @@ class Zones:
         a, b = self._zone(first), self._zone(second)
         if "" in (a, b):
             return True
-        if a is None or b is None or a == b:
+        if a is None or b is None or self._alike(first, a, second, b):
             return False
         one, other = self.numbers(first, a), self.numbers(second, b)
         return one is not None and other is not None and one.isdisjoint(other) and bool(one) and bool(other)
@@ -69,10 +70,13 @@ class Zones:
         a, b = self._zone(first), self._zone(second)
         if not a or not b:
             return False
-        if a == b and (a.isdigit() or first.place.bridge == second.place.bridge):
+        if self._alike(first, a, second, b):
             return True
         one, other = self.numbers(first, a), self.numbers(second, b)
         return one is not None and other is not None and not one.isdisjoint(other)
+
+    def _alike(self, first: Use, a: str, second: Use, b: str) -> bool:
+        return a == b and (a.isdigit() or first.place.bridge == second.place.bridge)
 
     def _zone(self, use: Use) -> str | None:
         return use.scope.zone if use.place.kind in KINDS else _DEFAULT

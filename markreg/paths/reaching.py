@@ -20,7 +20,7 @@ from markreg.paths.uses import asks_connection, connection
 
 CLASSES = ("new", "related", "established")
 _ENTRY = 1
-_MOST_ROUNDS = 6
+_MOST_ROUNDS = 64
 State = list[int]
 Exits = dict[str, State]
 
@@ -142,7 +142,7 @@ class Reaching:
             if stage.maybe:
                 passed.append(state)
             state = _joined(passed)
-        self._leave(state, left)
+            self._leave(state, left)  # packets end between hooks, too, and others of the connection run beside them
 
     def _leave(self, state: State | None, left: State) -> None:
         """What stays on the connection."""

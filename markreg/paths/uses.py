@@ -12,10 +12,14 @@ def uncertain(use: Use) -> bool:
 
 
 def sets(use: Use) -> int:
-    """Bits that a write can turn from 0 to 1 by itself, without a copy from elsewhere."""
+    """Bits that a write can turn from 0 to 1 without a copy from another mark: what is in a register, the flows of its owner put there."""
     if use.effect is None or uncertain(use):
         return 0
-    return (use.effect.one | use.effect.other | use.effect.toggles(use.field)) & use.mask
+    own = use.effect.one | use.effect.other | use.effect.toggles(use.field)
+    for source, bits in use.effect.copies:
+        if source.symbol not in FIELDS or (FIELDS[source.symbol].carrier == "pipeline" and source.symbol != use.field):
+            own |= bits
+    return own & use.mask
 
 
 def clears(use: Use) -> int:

@@ -123,9 +123,11 @@ class Walk:
         for stage in plan:
             if life.device and stage.name in ("forward", "postrouting"):
                 states = {s._replace(oif=kinds["oif"].any) if s.oif == kinds["oif"].none else s: t for s, t in states.items()}
-            states = self._stage(stage, kind, states)
-            if stage.connections:
+            dropped: Ways = {}
+            states = self._stage(stage, kind, states, dropped)
+            if stage.connections:  # packets end between hooks, too, and others of the connection run beside them
                 self._keep(states, left)
+                self._keep(dropped, left)
             if stage.name == "output":
                 states = {s._replace(oif=kinds["oif"].any): t for s, t in states.items()}
 
@@ -136,7 +138,7 @@ class Walk:
             held = tuple(m if connection(n) else none for n, m in zip(self.names, state.marks, strict=True))
             pool.setdefault((state.freed, held), trail)
 
-    def _stage(self, stage: Planned, kind: str, states: Ways) -> Ways:
+    def _stage(self, stage: Planned, kind: str, states: Ways, dropped: Ways) -> Ways:
         after: Ways = dict(states) if stage.maybe else {}
         for order in stage.orders:
             free: Ways = {s: Trail(t, stage.name) for s, t in states.items()}
@@ -145,9 +147,10 @@ class Walk:
                 if isinstance(entry, Stop):
                     free, mapped = self._stop(entry, free), self._stop(entry, mapped)
                 elif entry.base.kind != "nat":
-                    free, mapped = self._base(entry, stage.name, kind, free)[0], self._base(entry, stage.name, kind, mapped)[0]
+                    free = self._base(entry, stage.name, kind, free, dropped)[0]
+                    mapped = self._base(entry, stage.name, kind, mapped, dropped)[0]
                 elif kind != "established":
-                    free, more = self._base(entry, stage.name, kind, free)
+                    free, more = self._base(entry, stage.name, kind, free, dropped)
                     mapped = {**more, **mapped}
             after = {**mapped, **free, **after}
         return after
@@ -164,7 +167,7 @@ class Walk:
                 after.setdefault(changed, Trail(trail, (stop.owned, None)))
         return after
 
-    def _base(self, block: Block, hook: str, kind: str, states: Ways) -> tuple[Ways, Ways]:
+    def _base(self, block: Block, hook: str, kind: str, states: Ways, dropped: Ways) -> tuple[Ways, Ways]:
         if not states or not self.relevant.matters(block):
             # Nothing there concerns the question; the packet may be dropped, which ends this way.
             exits = self.relevant.exits(block)
@@ -186,6 +189,8 @@ class Walk:
                     mapped.setdefault(after, Trail(trail, way) if way else trail)
                 elif verb == "accept" or (verb == "return" and block.base.policy.lower() != "drop"):
                     on_.setdefault(after, Trail(trail, way) if way else trail)
+                else:
+                    dropped.setdefault(after, Trail(trail, way) if way else trail)
         return on_, mapped
 
     def _block(self, block: Block, kind: str, alive: bool, state: State) -> dict[tuple[str, State], Trail | None]:

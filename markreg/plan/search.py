@@ -8,9 +8,9 @@ branches are taken up in its order: the first one without a conflict is the leas
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import combinations, count
+from itertools import chain, combinations, count, islice, product
 
 from markreg.bits import full, parse_bits
 from markreg.plan.variables import NOTHING, Choice, Cost, Variable, added, variables
@@ -21,6 +21,7 @@ from markreg.registry.overlaps import Overlap, overlap
 from markreg.registry.words import Scalar
 
 LIMIT = 20_000
+_SETS = 2000
 
 
 class GaveUpError(Exception):
@@ -75,9 +76,9 @@ class Impossible:
     refused: tuple[str, ...]
 
 
-def conflicts(registry: Registry, rows: Sequence[Effective], resolver: Resolver) -> Iterator[Overlap]:
+def conflicts(registry: Registry, pairs: Iterable[tuple[Effective, Effective]], resolver: Resolver) -> Iterator[Overlap]:
     """What nothing excuses, except what a project does to itself and the registry explains."""
-    for a, b in combinations(rows, 2):
+    for a, b in pairs:
         found = overlap(registry, a, b, resolver)
         if found and not (found.conflict and a.component == b.component):
             yield found
@@ -114,12 +115,15 @@ class _Search:
         moving = {path for v in found for path in v.paths}
         self.variables = [_placed(v, problem, base, moving) for v in found]
         self.by_path = {path: number for number, v in enumerate(self.variables) for path in v.paths}
+        # What no knob moves is compared with itself once.
+        self.still = [m for m in problem.members if m not in {v.component for v in found}]
+        self.still_rows = rows_of(self.still, base)
+        self.always = list(conflicts(problem.registry, combinations(self.still_rows, 2), base))
         self.numbers = count()
         self.queue: list[tuple[Cost, int, _Branch]] = []
-        self.seen: set[frozenset[tuple[str, int]]] = set()
+        self.seen: set[tuple[object, ...]] = set()
         self.overlaps: dict[tuple[str, str], Overlap] = {}
         self.knobs: dict[str, None] = {}
-        self.made: dict[tuple[str, tuple[int, ...]], list[Effective]] = {}
 
     def run(self, limit: int) -> Solution | Impossible:
         start = [v.nearest({}) for v in self.variables]
@@ -148,7 +152,9 @@ class _Search:
 
     def _conflicts(self, branch: _Branch) -> list[Overlap]:
         resolver = self._resolver(branch)
-        return list(conflicts(self.problem.registry, rows_of(self.problem.members, resolver), resolver))
+        moving = rows_of((m for m in self.problem.members if m not in self.still), resolver)
+        pairs = chain(combinations(moving, 2), product(self.still_rows, moving))
+        return [*self.always, *conflicts(self.problem.registry, pairs, resolver)]
 
     def _worst(self, found: Iterable[Overlap]) -> Overlap | None:
         """The overlap to branch at: one that leaves the fewest ways out."""
@@ -156,24 +162,37 @@ class _Search:
         return min(errors, key=lambda o: (o.a.path in self.by_path) + (o.b.path in self.by_path), default=None)
 
     def _split(self, branch: _Branch, at: Overlap) -> None:
-        sides = [(at.a, at.b), (at.b, at.a)]
-        if not any(row.path in self.by_path for row, _ in sides):
+        """The branches below one: either side keeps off the bits in which two reservations meet."""
+        if not any(row.path in self.by_path for row in (at.a, at.b)):
             self.overlaps.setdefault((at.a.path, at.b.path), at)
             return
+        resolver = self._resolver(branch)
         lowest = at.mask & -at.mask
-        for row, other in sides:
-            number = self.by_path.get(row.path)
-            if number is None:
+        for number, (row, other) in enumerate(((at.a, at.b), (at.b, at.a))):
+            mine = self.by_path.get(row.path)
+            if mine is None:
                 continue
             # What nothing moves is there in every branch: all its bits at once.
             bits = lowest if other.path in self.by_path else self._fixed_bits(other, at.mask)
-            forbidden = {**branch.forbidden, row.path: branch.forbidden.get(row.path, 0) | bits}
-            choice = self.variables[number].nearest(forbidden)
+            # Of the first side all that would meet the other alike: where one of them has the bit, it is the second side's branch.
+            rows = [row] if number and at.a.path in self.by_path else self._alike(self.variables[mine], row, other, lowest, resolver)
+            forbidden = {**branch.forbidden, **{r.path: branch.forbidden.get(r.path, 0) | bits for r in rows}}
+            choice = self.variables[mine].nearest(forbidden)
             if choice is None:
-                self.knobs.setdefault(self.variables[number].why_none(forbidden))
+                self.knobs.setdefault(self.variables[mine].why_none(forbidden))
                 self.overlaps.setdefault((at.a.path, at.b.path), at)
                 continue
-            self._push(_Branch(forbidden, (*branch.values[:number], choice, *branch.values[number + 1 :])))
+            self._push(_Branch(forbidden, (*branch.values[:mine], choice, *branch.values[mine + 1 :])))
+
+    def _alike(self, variable: Variable, row: Effective, other: Effective, bit: int, resolver: Resolver) -> list[Effective]:
+        """The reservations of a knob that would meet another in a bit if they had it."""
+        found = [row]
+        for mate in resolver.in_force(variable.component):
+            if mate.path in variable.paths and mate.path != row.path:
+                item = overlap(self.problem.registry, replace(mate, mask=bit), other, resolver)
+                if item and item.severity == "error" and not (item.conflict and mate.component == other.component):
+                    found.append(mate)
+        return found
 
     def _fixed_bits(self, other: Effective, common: int) -> int:
         """The bits that a reservation which does not move keeps others off; of one that uses a whole field only those that met."""
@@ -182,7 +201,7 @@ class _Search:
         return common if other.mask == full(width) or agreed else other.mask
 
     def _push(self, branch: _Branch) -> None:
-        key = frozenset(branch.forbidden.items())
+        key = tuple(v.left(branch.forbidden) for v in self.variables)
         if key not in self.seen:
             self.seen.add(key)
             heapq.heappush(self.queue, (branch.cost, next(self.numbers), branch))
@@ -215,14 +234,22 @@ def _placed(variable: Variable, problem: Problem, resolver: Resolver, moving: se
 
 
 def smallest(problem: Problem, limit: int = LIMIT) -> tuple[tuple[str, ...], Impossible] | None:
-    """The smallest set of members that cannot share a node, with the proof; None if all of them can. Raises GaveUpError."""
+    """The smallest set of members that cannot share a node, with the proof; None if all of them can. Raises GaveUpError.
+
+    Of very many members it may be one that only has nobody to spare.
+    """
     whole = solve(problem, limit)
     if isinstance(whole, Solution):
         return None
-    solved: Callable[[tuple[str, ...]], Solution | Impossible] = lambda some: solve(problem.of(some), limit)  # noqa: E731
-    for size in range(1, len(problem.members)):
-        for some in combinations(problem.members, size):
-            answer = solved(some)
-            if isinstance(answer, Impossible):
-                return some, answer
-    return problem.members, whole
+    core, proof = problem.members, whole
+    # Two that overlap whatever is turned are found at once.
+    pairs = (tuple(m for m in problem.members if m in (o.a.component, o.b.component)) for o in whole.overlaps)
+    for rest in chain(pairs, (tuple(m for m in core if m != member) for member in problem.members)):
+        if len(rest) < len(core) and rest and isinstance(answer := solve(problem.of(rest), limit), Impossible):
+            core, proof = rest, answer
+    sets = (some for size in range(1, len(core)) for some in combinations(problem.members, size))
+    for some in islice(sets, _SETS):
+        answer = solve(problem.of(some), limit)
+        if isinstance(answer, Impossible):
+            return some, answer
+    return core, proof

@@ -77,6 +77,15 @@ class Variable:
         found = (Choice(v, self._cost(v)) for v in self._candidates() if not self.mask(v) & bad and self._allowed(v))
         return min(found, key=lambda c: (c.cost, c.value), default=None)
 
+    def left(self, forbidden: Forbidden) -> object:
+        """What is left to choose from: equal for two sets of forbidden bits that leave the same."""
+        if self.shares:
+            return tuple(forbidden.get(path, 0) for path in self.paths)
+        bad = 0
+        for path in self.paths:
+            bad |= forbidden.get(path, 0)
+        return tuple(value for value in self._candidates() if not self.mask(value) & bad)
+
     def _cost(self, value: int) -> Cost:
         if value == self.current:
             return NOTHING

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from markreg.captures import once
+from markreg.formats import by_name, openflow
 from markreg.formats import detect as detect_any
-from markreg.formats import openflow
 from markreg.inputs import Known
 from markreg.model import Reading, Scope, Use
 from markreg.node import read as read_all
@@ -32,8 +32,9 @@ def read(text: str, name: str = "flows.txt", fields: tuple[str, ...] = ()) -> Re
 
 def together(**texts: str) -> list[Reading]:
     """The readings of files that stand beside each other."""
-    known = [Known(Source(n.replace("__", "-"), t.encode()), openflow, "openflow", Scope()) for n, t in texts.items()]
-    return read_all(known)
+    form = by_name("openflow")
+    assert form is not None
+    return read_all([Known(Source(name, text.encode()), form, "openflow", Scope()) for name, text in texts.items()])
 
 
 def shown(use: Use) -> str:
@@ -133,7 +134,8 @@ def test_the_bridge_is_in_the_name(name: str, bridge: str) -> None:
 def test_zone_registers_and_what_they_hold() -> None:
     text = (
         " table=0, priority=1,in_port=1 actions=set_field:0x4->reg13,set_field:0x2->reg11,resubmit(,8)\n"
-        " table=0, priority=1,in_port=2 actions=load:0x9->NXM_NX_REG13[0..15],load:0x70003->NXM_NX_REG11[],move:NXM_NX_REG1[]->NXM_NX_REG12[]\n"
+        " table=0, priority=1,in_port=2 actions=load:0x9->NXM_NX_REG13[0..15],load:0x70003->NXM_NX_REG11[],"
+        "move:NXM_NX_REG1[]->NXM_NX_REG12[]\n"
         " table=8, priority=1,ip actions=ct(zone=NXM_NX_REG13[0..15]),ct(zone=NXM_NX_REG11[0..15]),ct(zone=NXM_NX_REG12[0..15])\n"
         " table=8, priority=2,ip actions=ct(zone=NXM_NX_REG5[0..15])\n"
     )
@@ -151,7 +153,7 @@ def test_hops_are_groups_of_flows() -> None:
         ("3", "resubmit", "4", known, 2, None),
         ("3", "group", "group 7", known, 2, None),
     ]
-    assert (pipeline.asks, pipeline.groups) == ({"7"}, frozenset())
+    assert (set(pipeline.asks), set(pipeline.groups)) == ({"7"}, set())
 
 
 def test_ports_that_flows_send_to() -> None:
@@ -184,6 +186,13 @@ def test_of_two_versions_the_higher_counts() -> None:
         kept = once(together(**dict(zip(names, order, strict=True))))
         assert [u.value for r in kept for u in r.uses] == [1]
         assert [len(r.pipelines) for r in kept] == [int(text is new) for text in order]
+
+
+def test_a_bridge_without_groups_keeps_its_flows() -> None:
+    files = {"ovs-ofctl_dump-groups_br-int": "OFPST_GROUP_DESC reply (OF1.5) (xid=0x2):\n", "ovs-ofctl_dump-flows_br-int": START + BALANCED}
+    kept = once(together(**files))
+    assert [[p.kind for p in r.pipelines] for r in kept] == [["groups"], ["flows"]]
+    assert [len(r.uses) for r in kept] == [0, 1]
 
 
 def test_registers_are_asked_for_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -122,6 +122,26 @@ def test_a_loaded_program_is_what_its_object_file_is(netns: str, built: Path) ->
     assert {u.place.text.partition(") ")[2] for u in live.uses if u.place.program == "from_map"} == {"tc ingress dev d0 pref 3"}
 
 
+def test_bpftool_says_the_same(netns: str, built: Path) -> None:
+    for number, section in enumerate(("one", "two", "three", "four"), 1):
+        attach(netns, built, section, "ingress", "prio", str(number))
+    document, _ = captured(netns)
+    net = inside(netns, "bpftool", "-j", "net", "show")
+    parts = [net, run("bpftool", "-j", "btf", "dump", "file", "/sys/kernel/btf/vmlinux")]
+    parts += [run("bpftool", "-j", kind, "show") for kind in ("prog", "map")]
+    for entry in json.loads(net)[0]["tc"]:
+        command = ("bpftool", "-j", "prog", "dump", "xlated", "id", str(entry["id"]), "opcodes")
+        parts += [f"# {' '.join(command)}", run(*command)]
+    told = bpf_xlated.read(Source("bpftool", "\n".join(parts).encode()), "bpf-xlated", Scope())
+    mine = bpf_xlated.read(Source("bpf programs", json.dumps(document).encode()), "bpf-xlated", Scope())
+    assert not told.problems
+    assert not told.unread
+    assert [(u.place.program, u.access, u.mask, u.effect, u.predicate) for u in told.uses] == [
+        (u.place.program, u.access, u.mask, u.effect, u.predicate) for u in mine.uses
+    ]
+    assert all(use.clause in SOURCE.read_text() for use in told.uses)
+
+
 def test_tcx_and_a_cgroup(netns: str, built: Path, tmp_path: Path) -> None:
     mounted = next(m.split()[1] for m in Path("/proc/mounts").read_text().splitlines() if m.split()[2] == "cgroup2")
     cgroup = Path(mounted) / f"markreg-{os.getpid()}"

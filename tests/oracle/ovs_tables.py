@@ -34,7 +34,7 @@ class Case:
 def case(seed: int) -> Case:
     """A random table."""
     random = Random(seed)
-    # After a ct_clear that a clone's callee did, OVS 3.1 takes the packet for untracked and leaves its fields (xlate_clone): no case has both.
+    # After a ct_clear in what a clone calls, OVS 3.1 takes the packet for untracked and leaves its fields: no case has both.
     clears = random.random() < 0.5
     lines = []
     for table in range(TABLES):

@@ -84,7 +84,7 @@ class Pipeline:
 
     def passes(self, packet: State) -> list[Pass]:
         """Everything that becomes of a packet."""
-        self._queue = [(0, {name: 0 for name in FIELDS} | packet, "")]
+        self._queue = [(0, dict.fromkeys(FIELDS, 0) | packet, "")]
         done = []
         for table, state, zone in self._queue:
             self._commits, self._zone = [], zone
@@ -150,7 +150,7 @@ class Pipeline:
     def _ct(self, item: Item, op: Ct, flow: Flow, state: State) -> None:
         found = meaning((item,), ASKED)
         zone = _zone(op.zone or "", state)
-        written = {name: (0, 0) for name in CONNECTION}
+        written = dict.fromkeys(CONNECTION, (0, 0))
         after = dict(state)
         for statement in found.statements:
             if statement.effect is not None:

@@ -148,16 +148,19 @@ def _rule(rng: random.Random, table: str, chain: str, later: list[str]) -> Rule:
     return replace(rule, action=action)
 
 
+NONE = -1
+
+
 class Bit(NamedTuple):
     """One bit: who decided it and who moved it last (lines, 0 for nobody), and for one question (see markreg.paths.effects.Mark) what it
-    would be without B, whether the carrier in question moved it, and A's lost decision (None: none)."""
+    would be without B, whether the carrier in question moved it, and A's lost decision."""
 
     value: int = 0
     origin: int = 0
     mover: int = 0
     without: int = 0
     moved: bool = False
-    lost: int | None = None
+    lost: int = NONE
 
 
 Word = tuple[Bit, ...]
@@ -211,11 +214,13 @@ class Walker:
                         after.add(packet)
                         continue
                     for verdict, then in self.chain(table, hook, packet, priority >= -200 or hook not in ("PREROUTING", "OUTPUT")):
-                        left.add(then.entry)
-                        if verdict != "DROP":
+                        if verdict == "DROP":
+                            left.add(then.entry)
+                        else:
                             after.add(then)
                 packets = {self.rng.choice(sorted(after))} if self.rng and after else after
-        return left | {p.entry for p in packets}
+            left |= {p.entry for p in packets}
+        return left
 
     def chain(self, table: str, name: str, packet: Packet, alive: bool) -> Iterator[tuple[str, Packet]]:
         """(verdict, packet) for every way through a chain; RETURN at its end."""
@@ -281,7 +286,7 @@ class Walker:
             return
         held = (_number(word) & mask == value) is not negated
         if not self.carrier and any(b.lost == 1 and not b.value and mask >> n & 1 for n, b in enumerate(word)):
-            before = tuple(b if b.lost is None else b._replace(value=b.lost) for b in word)
+            before = tuple(b if b.lost == NONE else b._replace(value=b.lost) for b in word)
             if ((_number(before) & mask == value) is not negated) is not held:
                 self.hits.add(("MK102", rule.line))
                 return
@@ -309,10 +314,10 @@ class Walker:
             without = old.without if self.theirs(old) else old.value
         lost = old.lost
         if rule.owner == self.a:
-            lost = None
-        elif rule.owner == self.b and lost is None and self.owners.get(old.origin) == self.a and old.value != new:
+            lost = NONE
+        elif rule.owner == self.b and lost == NONE and self.owners.get(old.origin) == self.a and old.value != new:
             lost = old.value
-        return Bit(new, rule.line, 0, without, False, None if lost == new else lost)
+        return Bit(new, rule.line, 0, without, False, NONE if lost == new else lost)
 
     def copy(self, rule: Rule, target: Word, source: Word, mask: int) -> Word:
         """The word after bits of another were copied into it."""
@@ -330,12 +335,12 @@ class Walker:
         else:
             without = before if rule.owner == self.b else 0
         lost = came.lost
-        if rule.owner == self.b and lost is None:
+        if rule.owner == self.b and lost == NONE:
             lost = old.lost
-            if lost is None and self.owners.get(old.origin) == self.a and old.value != came.value:
+            if lost == NONE and self.owners.get(old.origin) == self.a and old.value != came.value:
                 lost = old.value
         moved = came.moved or foreign
-        new = Bit(came.value, origin, rule.line if came.origin else 0, without, moved, None if lost == came.value else lost)
+        new = Bit(came.value, origin, rule.line if came.origin else 0, without, moved, NONE if lost == came.value else lost)
         return new if self.theirs(new) else new._replace(without=0, moved=False)
 
 

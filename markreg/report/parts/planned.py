@@ -13,6 +13,7 @@ from markreg.plan.settings import places, toml
 from markreg.plan.variables import Variable
 from markreg.registry.overlaps import Overlap
 from markreg.report import Options
+from markreg.report.parts.snippet import safe
 from markreg.report.parts.terminal import paint, wrap
 from markreg.report.parts.words import plural
 
@@ -21,14 +22,17 @@ _SCHEMA = "markreg.plan/1"
 
 def text(found: Solution | Refuted, problem: Problem, options: Options) -> str:
     """For people."""
-    lines = list(_solution(found, options) if isinstance(found, Solution) else _refuted(found, problem, options))
-    return "".join(line + "\n" for line in lines)
+    lines = _solution(found, options) if isinstance(found, Solution) else _refuted(found, problem, options)
+    said = [safe(line, options.unicode) for line in lines]
+    head = next((n for n, line in enumerate(said) if not line or line.startswith(" ")), len(said))
+    style = "bold" if isinstance(found, Solution) else "error"
+    return "".join((paint(line, style, options) if n < head else line) + "\n" for n, line in enumerate(said))
 
 
 def _solution(found: Solution, options: Options) -> Iterator[str]:
     names = ", ".join(found.problem.members)
     turned = plural(len(found.turned), "setting") + " changed" if found.turned else "their settings as they are"
-    yield from (paint(line, "bold", options) for line in wrap(f"{names}: can share a node with {turned}", options.width))
+    yield from wrap(f"{names}: can share a node with {turned}", options.width)
     for variable, value in found.turned:
         yield ""
         yield f"{variable.name}: {_value(variable, variable.current)} -> {_value(variable, value)}"
@@ -47,7 +51,7 @@ def _solution(found: Solution, options: Options) -> Iterator[str]:
             )
             continue
         moved = f"{format_mask(follower.before)} -> {format_mask(follower.after)}"
-        yield f"{follower.component} {follower.knob.name}: {moved}, because it lies in that mask"
+        yield f"{follower.component} {follower.knob.name}: {moved}, which goes with it"
         for where, how in places(follower.knob, follower.after, found.resolver().settings(follower.component)):
             yield f"  {where}"
             yield f"    {how}"
@@ -119,7 +123,7 @@ def _refuted(found: Refuted, problem: Problem, options: Options) -> Iterator[str
     head = f"{names} cannot share a node" if len(found.members) > 1 else f"{names} cannot run with these settings"
     if len(found.members) < len(problem.members):
         head += f" (of {', '.join(problem.members)}; the others can)" if _others_can(found, problem) else ""
-    yield from (paint(line, "error", options) for line in wrap(head, options.width))
+    yield from wrap(head, options.width)
     for reason in found.why:
         yield from wrap(reason, options.width, "  - ", "    ")
     for conflict in found.known:

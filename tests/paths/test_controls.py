@@ -1,0 +1,86 @@
+"""For every mechanism of the path analysis a pair of rule sets, one that collides and one that a mechanism excludes, in iptables and in nft."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+
+from markreg.audit import audit
+from markreg.inputs import gather
+from markreg.model import Finding
+from markreg.registry.load import load
+from markreg.resources import builtin_registry
+from tests.paths.notation import iptables, nft
+
+CONTROLS = sorted((Path(__file__).parent / "controls").glob("*.control"))
+WRITTEN = {"iptables": ("iptables-save.txt", iptables), "nft": ("nft.txt", nft)}
+LOUD = ("MK101", "MK102", "MK104")
+
+
+def parts(path: Path) -> tuple[str, str, str]:
+    """The code that is expected, the colliding rules, the excluded ones."""
+    _, colliding, excluded = path.read_text(encoding="utf-8").split("\n[")
+    head, _, colliding = colliding.partition("\n")
+    return head.split()[-1], colliding, excluded.partition("\n")[2]
+
+
+def found(folder: Path, files: dict[str, str]) -> list[Finding]:
+    folder.mkdir(exist_ok=True)
+    for name, text in files.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    return list(audit(gather([str(folder)], io.BytesIO()), load(builtin_registry())).findings)
+
+
+def loud(findings: list[Finding]) -> list[str]:
+    return [f.code for f in findings if f.code in LOUD and f.severity != "note"]
+
+
+@pytest.mark.parametrize("kind", WRITTEN)
+@pytest.mark.parametrize("control", CONTROLS, ids=lambda p: p.stem)
+def test_a_control_and_its_twin(control: Path, kind: str, tmp_path: Path) -> None:
+    code, colliding, excluded = parts(control)
+    name, write = WRITTEN[kind]
+    met = found(tmp_path / "collides", {name: write(colliding)})
+    assert set(loud(met)) == {code}
+    finding = next(f for f in met if f.code == code)
+    assert finding.severity == "error"
+    assert finding.path[0]["step"] in ("write", "victim")
+    assert finding.path[-1]["step"] == "read"
+    assert not loud(found(tmp_path / "excluded", {name: write(excluded)}))
+
+
+WRITER = "raw PREROUTING > cali-w\nraw cali-w | -j MARK --set-xmark 0x40000/0x40000\n"
+READER = "filter FORWARD > ts-r\nfilter ts-r | -m mark --mark 0x40000/0xff0000 -j ACCEPT\n"
+
+
+@pytest.mark.parametrize("kind", WRITTEN)
+def test_families_and_namespaces_keep_apart(kind: str, tmp_path: Path) -> None:
+    name, write = WRITTEN[kind]
+    assert loud(found(tmp_path / "one", {f"a-{name}": write(WRITER), f"b-{name}": write(READER)})) == ["MK101"]
+    assert not loud(found(tmp_path / "two", {f"a-{name}": write(WRITER), f"ip6-{name}": write(READER, "ip6")}))
+    other = name.replace(".txt", ".netns-pod.txt")
+    assert not loud(found(tmp_path / "three", {f"a-{name}": write(WRITER), other: write(READER)}))
+
+
+def test_inet_meets_both_families(tmp_path: Path) -> None:
+    for number, family in enumerate(("ip", "ip6", "inet")):
+        files = {"nft.txt": nft(WRITER, "inet") + nft(READER, family)}
+        assert loud(found(tmp_path / str(number), files)) == ["MK101"]
+
+
+def test_of_equal_priorities_either_may_come_first(tmp_path: Path) -> None:
+    chain = "table ip {0} {{\n  chain c {{\n    type filter hook forward priority 0; policy accept;\n    {1}\n  }}\n}}\n"
+    writer, reader = chain.format("b", "meta mark set 0x1"), chain.format("a", "meta mark & 0x1 == 0x1 accept")
+    assert loud(found(tmp_path / "one", {"nft.txt": reader + writer})) == ["MK101"]
+    assert not loud(found(tmp_path / "two", {"nft.txt": reader + writer.replace("priority 0", "priority 1")}))
+
+
+def test_a_verdict_map_is_a_condition_and_a_way(tmp_path: Path) -> None:
+    rules = WRITER + READER
+    ruleset = nft(rules).replace("meta mark & 0x00ff0000 == 0x00040000 accept", 'iifname vmap { "eth0" : jump deep, "eth1" : accept }')
+    ruleset = ruleset.replace("  chain filter_ts_r {", "  chain deep {\n    meta mark & 0x00ff0000 == 0x00040000 accept\n  }\n  chain filter_ts_r {")
+    assert "deep" in ruleset
+    assert loud(found(tmp_path / "one", {"nft.txt": ruleset})) == ["MK101"]
+    assert not loud(found(tmp_path / "two", {"nft.txt": ruleset.replace('"eth0" : jump deep, ', "")}))
