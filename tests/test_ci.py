@@ -25,6 +25,7 @@ metadata: {name: calico-node, namespace: kube-system}
 spec:
   template:
     spec:
+      hostNetwork: true
       containers:
         - {name: calico-node, image: "docker.io/calico/node:v3.30.1"}
 ---
@@ -34,6 +35,7 @@ metadata: {name: tailscale, namespace: kube-system}
 spec:
   template:
     spec:
+      hostNetwork: true
       containers:
         - {name: tailscale, image: "docker.io/tailscale/tailscale:v1.96.0", env: [{name: TS_USERSPACE, value: "false"}]}
 """
