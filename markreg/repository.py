@@ -19,6 +19,7 @@ _YAML = {".yaml", ".yml"}
 _DOCUMENTS = {".json", ".conf", ".conflist", ".network", ".netdev", ".hujson"}
 _SCRIPTS = {".sh", ".bash", ".ksh", ".service", ".tf", ".tftpl", ".tpl", ".hcl", ".j2", ".tmpl", ".user-data", ".cfg"}
 # What may be a dump or a rule file; anything without a suffix is looked at too.
+_BUILDS = {"Dockerfile", "Containerfile"}
 _RULES = {"", ".txt", ".rules", ".v4", ".v6", ".nft", ".save", ".dump", ".log", ".ruleset", ".ofctl", ".flows", ".toml", ".o"}
 _MANIFEST, _SCRIPT = "manifest", "script"
 
@@ -100,7 +101,7 @@ def _known(source: Source) -> Known | None:
         # Settings of anything are written like this: only what is whole is worth a look.
         good = b"\0" not in source.data[:1024] and (looks_like(source.head(4096)) or compose(source)[1] is None)
         return _as(source, _MANIFEST) if good else None
-    if suffix in _SCRIPTS or source.data.startswith(b"#!"):
+    if suffix in _SCRIPTS or PurePosixPath(source.path).name in _BUILDS or source.data.startswith(b"#!"):
         found = detect(source) if source.data.startswith(b"#!") else None
         return Known(source, *found, scope_of(source.path)) if found else _as(source, _SCRIPT)
     found = detect(source)

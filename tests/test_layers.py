@@ -16,7 +16,7 @@ LAYERS = (
     ("", "bits"),
     ("transfer",),
     ("model", "rows", "pipelines", "deployment", "chains", "flow", "source", "resources"),
-    ("formats", "bpf", "manifests", "archives", "inputs", "collect"),
+    ("formats", "bpf", "manifests", "archives", "inputs", "repository", "collect"),
     ("paths", "attribution", "registry"),
     ("node", "captures", "deployed", "northbound"),
     ("checks", "decode", "observation", "nodemap", "report", "catalogue", "plan", "fleet"),

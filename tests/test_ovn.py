@@ -255,3 +255,23 @@ def test_captures_of_healthy_nodes_are_silent() -> None:
     assert present["ovn"] > 15
     assert present["neutron"] >= 2
     assert present["antrea"] >= 1
+
+
+@pytest.mark.parametrize("name", ["antrea", "neutron", "ovn-kubernetes"])
+def test_registers_of_others_are_silent_and_have_their_names(name: str, tmp_path: Path) -> None:
+    done = audited(write(tmp_path / "node", case(f"silent-{name}")), REGISTERS)
+    assert not loud(done)
+    named = {o.reservation for o in done.node.uses if o.use.field.startswith("ovs.") and o.owner == name}
+    expected = {
+        "antrea": {"antrea/TrafficControlAction", "antrea/TrafficControlTargetOFPort", "antrea/PktDestination"},
+        "neutron": {"neutron/reg_port", "neutron/reg_net"},
+        "ovn-kubernetes": set[str](),
+    }
+    assert expected[name] <= named
+
+
+def test_antrea_and_neutron_are_told_apart_by_more_than_their_cookies(tmp_path: Path) -> None:
+    # After three hundred restarts of the agent Antrea's cookies are as large as Neutron's random one.
+    flows = case("silent-antrea")[FLOWS].replace("cookie=0x10", "cookie=0x12c0")
+    assert owners(read(tmp_path / "antrea", {FLOWS: flows})).keys() == {"antrea"}
+    assert owners(read(tmp_path / "neutron", {FLOWS: case("silent-neutron")[FLOWS]})).keys() == {"neutron"}

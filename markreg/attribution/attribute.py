@@ -18,6 +18,8 @@ from markreg.registry.signatures import RANKS, Facts, Index, Match, Signature
 _EVIDENCE = 3
 NOBODY = "no signature"
 NATIVE = "native"
+# 0x and 48 bits: what a longer cookie begins with is a count or a number drawn (Antrea pkg/agent/openflow/cookie, Neutron's agent).
+_COUNTED = len("0x") + 12
 
 
 def attribute(
@@ -224,7 +226,7 @@ class _Attribution:
                 claim.owner, claim.by, claim.confidence = author.owner, author.by, author.confidence
 
     def _by_cookie(self, nobody: list[_Claim]) -> None:
-        """A cookie has one author on a bridge."""
+        """A cookie has one author on a bridge, and so have those that begin alike: agents count their starts there, or draw a number."""
         known: dict[tuple[str, str, str], _Claim] = {}
         for claim in self.claims if nobody else ():
             if claim.owner and claim.use.place.kind == "openflow" and claim.use.place.cookie not in ("", "0x0"):
@@ -232,7 +234,7 @@ class _Attribution:
         for claim in nobody:
             if author := known.get(_cookie(claim.use)):
                 claim.owner, claim.confidence = author.owner, author.confidence
-                claim.by = f"cookie {claim.use.place.cookie}, as in {author.use.place.text}"
+                claim.by = f"cookie {claim.use.place.cookie}, like that of {author.use.place.text}"
 
     def _by_table(self, nobody: list[_Claim]) -> None:
         """A native nft table has one maker: what nobody claims in it is whose everything else in it is."""
@@ -296,7 +298,8 @@ def _claims(reading: Reading, flows: FlowOwners) -> list[_Claim]:
 
 
 def _cookie(use: Use) -> tuple[str, str, str]:
-    return use.scope.netns, use.place.bridge or use.path, use.place.cookie
+    cookie = use.place.cookie
+    return use.scope.netns, use.place.bridge or use.path, cookie[:-12] if len(cookie) > _COUNTED else cookie
 
 
 def _same(use: Use) -> tuple[object, ...]:

@@ -35,8 +35,10 @@ def compat(table: Table) -> bool:
 
 
 def table_kinds(reading: Reading, table: Table) -> frozenset[str]:
-    """What a table counts as: one of iptables-nft that nft listed is both."""
+    """What a table counts as: one of iptables-nft that nft listed is both. Commands in a script make tables of either kind."""
     kinds = kinds_of(reading.format)
+    if not kinds & {"iptables", "nft"}:
+        kinds |= {"nft" if table.backend == "native" else "iptables"}
     return kinds | {"iptables"} if "nft" in kinds and compat(table) else kinds
 
 

@@ -86,7 +86,8 @@ def _place(groups: _Groups, item: Unclaimed) -> Node:
     netns = use.scope.netns
     at = suffix(netns)
     if place.kind == "netfilter":
-        if "nft" in item.reading.format.split("-") and not (item.table and compat(item.table)):
+        native = "nft" in item.reading.format.split("-") or (item.table is not None and item.table.backend == "native")
+        if native and not (item.table and compat(item.table)):
             node: Node = ("table", netns, place.family, place.table)
             label = f"{place.family}/{place.table}"
         elif item.base:

@@ -51,7 +51,7 @@ class Line(NamedTuple):
 
 
 class Access(NamedTuple):
-    """A CO-RE record: the structure, the members gone through, and the kind (0: byte offset; include/uapi/linux/bpf.h bpf_core_relo_kind)."""
+    """A CO-RE record: the structure, the members gone through, and what is asked (linux/bpf.h bpf_core_relo_kind; 0: byte offset)."""
 
     type: str
     members: tuple[str, ...]

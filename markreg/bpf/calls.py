@@ -105,10 +105,14 @@ class Calls:
         regs = st.regs
         where = regs[1]
         info = self.image.maps.get(str(where.object)) if type(where) is Ptr and where.kind == "map" else None
+        if info and number in helpers.VALUES:
+            self.events.map_stores[info.name, None, 0] = UNKNOWN
         for i in range(1, count + 1):
             value = regs[i]
             if isinstance(value, Scalar):
                 self.events.read(key, deps(value), f"argument {i}")
+            if type(value) is Ptr and value.kind == "value" and number not in helpers.READ_ONLY:
+                self.events.map_stores[str(value.object), None, 0] = UNKNOWN
             if type(value) is not Ptr or value.kind != "stack":
                 continue
             size: int | None

@@ -82,8 +82,11 @@ _SECTIONS: tuple[tuple[Context, tuple[str, ...]], ...] = (
     (SOCK_ADDR, ("cgroup/connect", "cgroup/bind", "cgroup/sendmsg", "cgroup/recvmsg", "cgroup/getpeername", "cgroup/getsockname")),
     (
         OTHER,
-        ("kprobe", "kretprobe", "uprobe", "uretprobe", "usdt", "tracepoint", "tp", "raw_tp", "raw_tracepoint", "fentry", "fexit", "fmod_ret")
-        + ("lsm", "iter", "perf_event", "struct_ops", "syscall", "cgroup/", "sk_msg", "netfilter", "freplace", "ksyscall", "lirc"),
+        (
+            "kprobe", "kretprobe", "uprobe", "uretprobe", "usdt", "tracepoint", "tp", "raw_tp", "raw_tracepoint", "fentry", "fexit",
+            "fmod_ret", "lsm", "iter", "perf_event", "struct_ops", "syscall", "cgroup/", "sk_msg", "netfilter", "freplace", "ksyscall",
+            "lirc",
+        ),
     ),
 )  # fmt: skip
 

@@ -69,7 +69,8 @@ class Events:
     exits: dict[SiteKey, tuple[Cell, ...]] = field(default_factory=dict)
     # Marks of sockets and connections that were read, as symbols.
     loads: dict[str, int] = field(default_factory=dict)
-    map_stores: dict[tuple[str, int, int], Number] = field(default_factory=dict)
+    # What is stored into words of maps, by name, offset and size; offset None: somewhere, by a store or by a helper.
+    map_stores: dict[tuple[str, int | None, int], Number] = field(default_factory=dict)
     notes: dict[str, None] = field(default_factory=dict)
     limits: dict[str, None] = field(default_factory=dict)
     visits: int = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from markreg.bpf.btf import Line
 from markreg.bpf.context import MARK
@@ -32,7 +33,7 @@ class Site:
     ``effect``: what the word holds afterwards, in terms of the words at entry; ``mask``: the bits that may differ from entry then.
     ``keeps``: the bits that this store leaves as it found them. ``origin``: where unknown bits come from. ``net``: whether what it
     stores may be there when the program ends. ``size``: the bytes stored; fewer than four are refused by the kernel for the mark.
-    ``possible``: the store may go elsewhere. ``values``: what a map's cell holds in the unknown bits if only this object writes it.
+    ``possible``: the store may go elsewhere. ``assumed``: what the word holds under the ``assumption``, which is about maps.
     """
 
     at: int
@@ -78,6 +79,16 @@ class Handed:
     origin: tuple[str, ...]
 
 
+class MapStore(NamedTuple):
+    """What is stored into a word of a map: ``at`` is its offset (None: somewhere in the map), ``size`` in bytes."""
+
+    map: str
+    at: int | None
+    size: int
+    value: Word
+    origin: frozenset[str]
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
     """Everything found about a program.
@@ -98,6 +109,7 @@ class Facts:
     notes: tuple[str, ...] = ()
     limits: tuple[str, ...] = ()
     visits: int = 0
+    map_stores: tuple[MapStore, ...] = ()
 
     @property
     def mark(self) -> WordFacts:

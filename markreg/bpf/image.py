@@ -13,7 +13,7 @@ from markreg.bpf.insn import ByteOrder, Insn
 
 
 class Ref(NamedTuple):
-    """What an lddw loads. ``kind``: ``map``, ``value`` (inside a map's value), ``data`` (a data section), ``func`` (then ``offset`` is its entry)."""
+    """What an lddw loads. ``kind``: ``map``, ``value`` (in a map's value), ``data`` (a section), ``func`` (``offset`` is its entry)."""
 
     kind: str
     name: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection
 from heapq import heappop, heappush
 
 from markreg.bits import full
@@ -71,13 +71,13 @@ class LimitError(Exception):
 
 
 class Interpreter:
-    """Runs one program. ``events`` has what it did."""
+    """Runs one program. ``events`` has what it did. ``symbolic``: words of maps, by name and offset, that are followed bit by bit."""
 
     def __init__(
         self,
         program: Program,
         constants: Constants | None = None,
-        assumed: Mapping[tuple[str, int, int], Number] | None = None,
+        symbolic: Collection[tuple[str, int]] = (),
         most: int = MOST_VISITS,
         scan: Scan | None = None,
     ) -> None:
@@ -86,7 +86,7 @@ class Interpreter:
         self.code = program.image.code
         self.events = Events()
         self.meetings = Meetings(program.image.order)
-        self.memory = Memory(program, self.events, constants or Constants(), assumed or {})
+        self.memory = Memory(program, self.events, constants or Constants(), symbolic)
         self.memory.cell_of = self._cell_of  # type: ignore[method-assign]
         self.calls = Calls(self)
         self.most = most

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from markreg.bits import full
@@ -10,7 +10,7 @@ from markreg.bpf.arithmetic import known
 from markreg.bpf.context import WORD
 from markreg.bpf.events import Events, Given, Stored
 from markreg.bpf.image import Image, Program
-from markreg.bpf.scalar import LOW, Number, Scalar, deps, joined, low, symbol, unknown, word_of
+from markreg.bpf.scalar import ALL, LOW, Number, Scalar, deps, joined, low, symbol, unknown, word_of
 from markreg.bpf.state import LOST, Cell, Frame, Ptr, SiteKey, State, Value, get, lose, put, same_bits, slice_of, spliced
 from markreg.model import CT_MARK
 from markreg.transfer import Word
@@ -30,13 +30,13 @@ class Constants:
 class Memory:
     """What a program's loads and stores mean, for one program."""
 
-    def __init__(self, program: Program, events: Events, constants: Constants, assumed: Mapping[tuple[str, int, int], Number]) -> None:
+    def __init__(self, program: Program, events: Events, constants: Constants, symbolic: Collection[tuple[str, int]]) -> None:
         self.image: Image = program.image
         self.order = program.image.order
         self.context = program.context
         self.events = events
         self.constants = constants
-        self.assumed = assumed
+        self.symbolic = symbolic
         self.defined: set[str] = set()
         self.owners = {name: i for i, (name, _) in enumerate(program.context.cells)}
         self._data: dict[tuple[str, int, int], Number] = {}
@@ -61,7 +61,7 @@ class Memory:
         if kind == "ctx":
             return self._context(st, at, size)
         if kind == "value":
-            return self._map(str(of), at, size)
+            return self._map(st, str(of), at, size, key)
         if kind == "data":
             return self._section(str(of), at, size)
         if kind == "sock":
@@ -95,13 +95,10 @@ class Memory:
                 value = spliced(value, part, begin - at, end - begin, size, self.order)
         return value
 
-    def _map(self, name: str, at: int, size: int) -> Number:
-        value = unknown(size, f"map:{name}+{at}")
-        found = self.assumed.get((name, at, size))
-        if found is None:
-            return value
-        # What is assumed of a map is told where a mark gets it, and is unknown to everything else.
-        return value._replace(origin=value.origin | {f"assume:{name}+{at}/{size}"})
+    def _map(self, st: State, name: str, at: int, size: int, key: SiteKey) -> Number:
+        if (name, at) in self.symbolic:
+            return self._symbol(st, f"map:{name}+{at}/{size}", size, key)
+        return unknown(size, f"map:{name}+{at}")
 
     def _section(self, name: str, at: int, size: int) -> Number:
         where = (name, at, size)
@@ -122,18 +119,22 @@ class Memory:
         inside = at - variable.offset if variable else at
         return unknown(size, f"{name}:{variable.name if variable else ''}{f'+{inside}' if inside or not variable else ''}")
 
-    def _loaded(self, st: State, name: str, start: int, size: int, key: SiteKey) -> Number:
-        """A mark of something else: a symbol of the place that loads it."""
+    def _symbol(self, st: State, name: str, size: int, key: SiteKey) -> Number:
+        """A symbol of the place that loads something; it is given a new value at every load."""
         here = f"{name}@{key[0]}.{key[1]}"
         if here in st.symbols:
-            st.forget({here: LOW})
+            st.forget({here: ALL})
         st.symbols |= {here}
         self.defined.add(here)
-        value = symbol(here)
-        bits = word_of(slice_of(value, start, size, WORD, self.order)).copied()
+        return symbol(here, 8 * size)
+
+    def _loaded(self, st: State, name: str, start: int, size: int, key: SiteKey) -> Number:
+        """A mark of something else."""
+        value = slice_of(self._symbol(st, name, WORD, key), start, size, WORD, self.order)
+        here = f"{name}@{key[0]}.{key[1]}"
         skip = 8 * (start if self.order == "little" else WORD - start - size)
-        self.events.loads[here] = self.events.loads.get(here, 0) | bits << skip
-        return slice_of(value, start, size, WORD, self.order)
+        self.events.loads[here] = self.events.loads.get(here, 0) | full(8 * size) << skip
+        return value
 
     def store(self, st: State, base: Value, off: int, size: int, value: Value, key: SiteKey) -> None:
         """A store of the low ``size`` bytes of a value."""
@@ -165,8 +166,8 @@ class Memory:
             skip = 8 * (at + off - mark if self.order == "little" else mark + WORD - at - off - size)
             moved = number << skip if isinstance(number, int) else Scalar(number.word.shifted(skip), number.taint, number.origin)
             self.events.given[key] = Given("ct", moved, (full(8 * size) << skip) & LOW)
-        if kind == "value" and at is not None:
-            where = (str(of), at + off, size)
+        if kind == "value":
+            where = (str(of), None if at is None else at + off, size)
             held = self.events.map_stores.get(where)
             self.events.map_stores[where] = number if held is None else joined(held, number)
         self.events.read(key, deps(number), "stored")

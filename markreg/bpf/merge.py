@@ -62,10 +62,8 @@ class _Meeting:
         """Bits in which the two numbers, one on each path, certainly were equal to the word."""
         if not (wanted := self._wanted):
             return 0
-        if isinstance(b, int):
-            equal = wanted & ((self._b.zero & ~b) | (self._b.one & b))
-        else:
-            equal = wanted & agreeing(b.word, self._b)
+        theirs = (self._b.zero & ~b) | (self._b.one & b) if isinstance(b, int) else agreeing(b.word, self._b)
+        equal = wanted & theirs
         if not equal:
             return 0
         if isinstance(a, int):

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping
 from markreg.bits import full
 from markreg.bpf.context import MARK
 from markreg.bpf.events import Asked, Events, Stored
-from markreg.bpf.facts import Facts, Handed, Site, Test, WordFacts
+from markreg.bpf.facts import Facts, Handed, MapStore, Site, Test, WordFacts
 from markreg.bpf.image import Program
 from markreg.bpf.merge import Meetings
-from markreg.bpf.scalar import LOW, WIDTH, Number, Scalar, deps, word_of
+from markreg.bpf.scalar import LOW, NOWHERE, WIDTH, Number, Scalar, deps, word_of
 from markreg.bpf.state import StoreKey, same_bits
 from markreg.transfer import Source, Word
 
@@ -157,7 +157,12 @@ def facts_of(program: Program, events: Events, meetings: Meetings) -> Facts:
                 mask |= bits
             loaded[name] = (mask, min(places))
     tails = tuple(dict.fromkeys(tail for _, tail in sorted(events.tails.items(), key=lambda item: item[0][1])))
-    return Facts(program, words, handed, loaded, touched, (), tails, (), tuple(events.notes), tuple(events.limits), events.visits)
+    given = tuple(
+        MapStore(name, at, size, resolver.word(value), value.origin if isinstance(value, Scalar) else NOWHERE)
+        for (name, at, size), value in events.map_stores.items()
+    )
+    notes, limits = tuple(events.notes), tuple(events.limits)
+    return Facts(program, words, handed, loaded, touched, (), tails, (), notes, limits, events.visits, given)
 
 
 def _word_facts(

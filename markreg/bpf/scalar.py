@@ -275,8 +275,7 @@ def swapped(a: Number, bits: int) -> Number:
     taint = []
     for mask, on in a.taint:
         for start in range(0, bits, 8):
-            if part := mask >> start & 0xFF:
-                taint.append((part << bits - 8 - start, on))
+            taint += [((mask >> start & 0xFF) << bits - 8 - start, on)]
     return settled(word, _merged(taint), a.origin)
 
 

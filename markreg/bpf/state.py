@@ -50,7 +50,7 @@ LOST = "stack"
 
 
 class Cell(NamedTuple):
-    """A word of the context: what it holds, which bits may differ from what they were at entry, and the stores that may have been the last."""
+    """A word of the context: what it holds, which bits may differ from those at entry, and the stores that may have been the last."""
 
     value: Number
     differs: int = 0

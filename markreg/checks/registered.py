@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Literal
 
 from markreg.checks import Context
 from markreg.checks.advice import advice
@@ -80,10 +81,8 @@ def _between(context: Context, seen: Owned, planned: Owned) -> tuple[str, Owned,
     return ("MK103", seen, planned, mask) if mask and not _agreed(context, seen, planned, mask, "write") else None
 
 
-def _agreed(context: Context, writer: Owned, other: Owned, mask: int, access: str) -> bool:
-    return agreed(
-        context.registry, Side(writer.owner, "write"), Side(other.owner, "read" if access == "read" else "write"), writer.use.field, mask
-    )
+def _agreed(context: Context, writer: Owned, other: Owned, mask: int, access: Literal["read", "write"]) -> bool:
+    return agreed(context.registry, Side(writer.owner, "write"), Side(other.owner, access), writer.use.field, mask)
 
 
 def _finding(context: Context, code: str, writer: str, reader: str, name: str, mask: int, pair: _Pair) -> Finding:

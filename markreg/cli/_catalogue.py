@@ -13,7 +13,9 @@ from markreg.cli import _common as common
 def pages(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the pages go; those of components that are gone are removed.")],
     registry: common.RegistryOption = None,
-    check: Annotated[bool, typer.Option("--check", help="Change nothing; exit 1 if a page is not as it would be made.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", envvar="MARKREG_CHECK", help="Change nothing; exit 1 if a page is not as it would be made.")
+    ] = False,
 ) -> None:
     """Writes the registry as Markdown pages: a picture a field, a page a component, and who cannot live with whom."""
     from markreg.catalogue import MADE
@@ -37,7 +39,7 @@ def pages(
 def add_component(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Lower-case words joined by -.")],
     registry: common.RegistryOption = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be added.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", envvar="MARKREG_DRY_RUN", help="Print what would be added.")] = False,
 ) -> None:
     """Begins a component: a block in the registry file, and beside a catalogue rules/components/NAME.toml."""
     from markreg import resources

@@ -13,10 +13,10 @@ import socket
 import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from markreg.collect import bpf_syscall as bpf
 from markreg.collect.bpf_programs import Program
+from markreg.collect.kernel import mounted
 from markreg.collect.limits import Budget
 
 _HEADER, _TC, _ATTRIBUTE = struct.Struct("=IHHII"), struct.Struct("=BxxxiIII"), struct.Struct("=HH")
@@ -92,12 +92,12 @@ def cgroups(programs: Iterable[Program], budget: Budget) -> Iterator[Attachment]
     if not loaded:
         return
     wanted = {attach: direction for kind in dict.fromkeys(p.type for p in loaded) for attach, direction in _CGROUPS[kind].items()}
-    mounted = _mounted()
-    if mounted is None:
+    roots = mounted("cgroup2")
+    if not roots:
         # Not to be seen from here (ip netns exec hides it), but such a program is loaded to be attached.
         yield from (Attachment(p.id, "cgroup", "", "", 0) for p in loaded)
         return
-    for read, (folder, _, _) in enumerate(os.walk(mounted)):
+    for read, (folder, _, _) in enumerate(os.walk(roots[0])):
         if read >= _CGROUPS_READ or not budget.left:
             raise OSError(0, f"there are more cgroups than could be asked ({read})")
         try:
@@ -107,18 +107,9 @@ def cgroups(programs: Iterable[Program], budget: Budget) -> Iterator[Attachment]
         try:
             for attach, direction in wanted.items():
                 for order, program in enumerate(_query(handle, attach)):
-                    yield Attachment(program, "cgroup", direction, folder.removeprefix(mounted) or "/", order)
+                    yield Attachment(program, "cgroup", direction, folder.removeprefix(roots[0]) or "/", order)
         finally:
             os.close(handle)
-
-
-def _mounted() -> str | None:
-    """Where cgroup2 is mounted."""
-    try:
-        rows = Path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return None
-    return next((words[1] for row in rows if len(words := row.split()) > 2 and words[2] == "cgroup2"), None)
 
 
 def _query(target: int, attach: int) -> tuple[int, ...]:

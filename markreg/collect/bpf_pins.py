@@ -9,6 +9,7 @@ import struct
 from pathlib import Path
 
 from markreg.collect import bpf_syscall as bpf
+from markreg.collect.kernel import mounted
 from markreg.collect.limits import Budget
 
 _READ_ONLY = 1 << 3
@@ -20,8 +21,8 @@ def pins(budget: Budget) -> dict[tuple[str, int], str]:
     """Paths by kind (``prog``, ``map``) and id, as far as they can be seen. Asking for one needs no more than reading it."""
     found: dict[tuple[str, int], str] = {}
     count = 0
-    for mounted in _mounted():
-        for folder, _, files in os.walk(mounted):
+    for root in mounted("bpf"):
+        for folder, _, files in os.walk(root):
             for name in sorted(files):
                 count += 1
                 if count > _MOST or not budget.left:
@@ -30,14 +31,6 @@ def pins(budget: Budget) -> dict[tuple[str, int], str]:
                 if identity := _identity(path):
                     found.setdefault(identity, path)
     return found
-
-
-def _mounted() -> list[str]:
-    try:
-        rows = Path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return []
-    return [words[1] for row in rows if len(words := row.split()) > 2 and words[2] == "bpf"]
 
 
 def _identity(path: str) -> tuple[str, int] | None:

@@ -65,3 +65,12 @@ def legacy_tables(family: str) -> tuple[str, ...]:
 def ipv6() -> bool:
     """Whether this namespace speaks IPv6."""
     return Path("/proc/net/if_inet6").exists()
+
+
+def mounted(kind: str) -> list[str]:
+    """Where file systems of a kind (``cgroup2``, ``bpf``) are mounted, as this process sees it."""
+    try:
+        rows = Path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []
+    return [words[1] for row in rows if len(words := row.split()) > 2 and words[2] == kind]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from markreg.collect import kernel, ovsdb
-from markreg.collect.programs import run
+from markreg.collect.programs import find, run
 from markreg.formats._ovsdb_values import of_json
 
 if TYPE_CHECKING:
@@ -65,6 +65,9 @@ def _control(folder: Path, program: str) -> Path | None:
 
 def _switch(node: Live, folder: Path) -> None:
     client = ("ovs-vsctl", f"--db=unix:{folder}/db.sock", f"--timeout={_TIMEOUT}", "--no-syslog")
+    if find(client[0]) is None:
+        node.unread("Open vSwitch", f"{folder}/db.sock is there, and {client[0]} is not installed")
+        return
     bridges = ovsdb.table(node, client, "Bridge")
     for name in _SWITCH_TABLES:
         ovsdb.table(node, client, name)
@@ -144,6 +147,9 @@ def _databases(node: Live, folder: Path) -> None:
     """OVN's databases, where they are on this node: those of other nodes would be asked over the network."""
     for program, socket, tables in (("ovn-nbctl", "ovnnb_db.sock", _NORTHBOUND), ("ovn-sbctl", "ovnsb_db.sock", _SOUTHBOUND)):
         if not (folder / socket).is_socket():
+            continue
+        if find(program) is None:
+            node.unread(f"{program} list", f"{folder}/{socket} is there, and {program} is not installed")
             continue
         client = (program, f"--db=unix:{folder}/{socket}", f"--timeout={_TIMEOUT}", "--no-leader-only")
         if program == "ovn-sbctl":

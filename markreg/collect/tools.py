@@ -29,8 +29,8 @@ _DENIED = re.compile(r"not permitted|permission denied|must be root", re.IGNOREC
 
 def live(seconds: float = SECONDS, entries: int = ENTRIES) -> Gathered:
     """What the network namespace of this process holds: iptables rules, legacy and nft, of IPv4 and IPv6, the sets with marks that
-    they name, other nftables, policy routing rules, xfrm policies and states, tc filters, tunnels, and what connections and sockets
-    carry now.
+    they name, other nftables, policy routing rules, xfrm policies and states, tc filters, BPF programs, tunnels, and what connections
+    and sockets carry now.
 
     Nothing is loaded, created or locked, and no key is read. ``seconds``: for the whole run. What is there and could not be
     read is in ``unread``.

@@ -7,27 +7,38 @@ values are one group. Nothing is kept of a line that concerns no field which was
 from __future__ import annotations
 
 import re
-from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from operator import itemgetter
 
-from markreg.bits import BitsError, full, parse_int
-from markreg.formats._openflow_fields import PREFIX, clauses, mention, parts
-from markreg.formats._openflow_meaning import Meaning, meaning
-from markreg.formats._openflow_parse import PLACE, Load, Parser, constants
+from markreg.formats._openflow_fields import PREFIX, clauses, mention
+from markreg.formats._openflow_groups import (
+    ACTS,
+    GOES,
+    STRANGE,
+    Known,
+    Lines,
+    Listing,
+    Match,
+    Shape,
+    There,
+    Values,
+    apart,
+    compared,
+    parted,
+    taken,
+)
+from markreg.formats._openflow_meaning import meaning
+from markreg.formats._openflow_parse import Parser
+from markreg.formats._openflow_text import PLACE, constants
 from markreg.source import blank_quoted, decode
 
-# As many values of one group are uses of their own; more are one use with many values.
-MOST_VALUES = 8
-_MEMO = 20_000
+_MEMO = 10_000
 _CHUNK = 1 << 18
 GROUPS = "groups"
 _MOST_PORTS = 256
 MOST_ZONES = 20_000
 _MOST_METADATA = 65_536
 
-_ACTIONS = re.compile(r"actions?\s*=")
 _TABLE = re.compile(r"(?<![\w-])table(?:_id)?=(\"[^\"]*\"|[^,\s]+)")
 _DIGITS = re.compile(r"[0-9]{1,9}")
 _HEX = re.compile(r"[0-9a-fA-F]+")
@@ -37,7 +48,6 @@ _GROUP = re.compile(r"(?<![\w-])group_id=([0-9]+)")
 _VERSION = re.compile(r"\bOF1\.([0-9]+)\b")
 _WARNING = re.compile(r"^[^|]*\|(?:\d+\||[^|]*\|)?[^|]*\|?(?:WARN|INFO|ERR|DBG|EMER)\|")
 _DEFAULT_PRIORITY = 32768
-Values = tuple[str, ...]
 
 
 def _lines(data: bytes) -> Iterator[str]:
@@ -48,111 +58,6 @@ def _lines(data: bytes) -> Iterator[str]:
         text = decode(data[at:end])
         yield from text.removesuffix("\n").split("\n")
         at = end
-
-
-def parted(line: str) -> tuple[str, str] | None:
-    """A flow's match and its actions; quoted strings may hold what looks like actions. None for a line that has none."""
-    line = line.strip()
-    if line[:1] == line[-1:] == '"':  # a flow as a shell is given it
-        line = line[1:-1]
-    found = _ACTIONS.search(blank_quoted(line) if '"' in line else line)
-    return (line[: found.start()], line[found.end() :].strip()) if found else None
-
-
-@dataclass(slots=True)
-class Lines:
-    """The lines of a group by value, with their cookies; all together where there are too many values."""
-
-    by: dict[Values, tuple[array[int], array[int]]] = field(default_factory=dict)
-    together: tuple[array[int], array[int]] | None = None
-
-    def add(self, values: Values, line: int, cookie: int) -> None:
-        """One more line."""
-        found = self.by.get(values)
-        if found is None:
-            if len(self.by) >= MOST_VALUES and self.together is None:
-                pairs = sorted((n, c) for lines, cookies in self.by.values() for n, c in zip(lines, cookies, strict=True))
-                self.together = array("I", [n for n, _ in pairs]), array("Q", [c for _, c in pairs])
-                self.by = dict.fromkeys(self.by, self.together)
-            found = self.by[values] = self.together or (array("I"), array("Q"))
-        found[0].append(line)
-        found[1].append(cookie)
-
-
-@dataclass(slots=True)
-class Listing:
-    """An action list but for its values: the meaning of its first text, and what it takes to have that of another."""
-
-    number: int
-    shape: str
-    constants: Values
-    slots: tuple[int, ...]
-    meaning: Meaning
-    names: tuple[str, ...]
-    flags: int
-
-    def with_values(self, values: Values, asked: frozenset[str]) -> Meaning:
-        """The meaning with other values."""
-        if values == tuple(self.constants[i] for i in self.slots):
-            return self.meaning
-        return meaning(Parser(self.shape, self.filled(values), asked).items(), asked)
-
-    def filled(self, values: Values) -> Values:
-        """The list's constants with other values."""
-        changed = dict(zip(self.slots, values, strict=True))
-        return tuple(changed.get(i, text) for i, text in enumerate(self.constants))
-
-    def text(self, start: int, end: int, constants: Values) -> str:
-        """A piece of the shape as it stood in a line."""
-        before = self.shape.count(PLACE, 0, start)
-        pieces = self.shape[start:end].split(PLACE)
-        filled = [p for pair in zip(pieces[1:], constants[before:], strict=False) for p in reversed(pair)]
-        return pieces[0] + "".join(filled)
-
-
-# What is known of the exact text of a list: how it is read, its values, its ports, and which of _GOES, _ACTS, _STRANGE hold.
-_Known = tuple[Listing, Values, Values, int]
-_GOES, _ACTS, _STRANGE = 1, 2, 4
-
-
-@dataclass(slots=True)
-class There:
-    """The flows of one table that match one metadata: where they go on."""
-
-    number: int
-    table: str
-    metadata: str
-    hops: dict[int, Listing] = field(default_factory=dict)
-    ports: set[str] = field(default_factory=set)
-
-
-def _taken(slots: Sequence[int]) -> Callable[[Values], Values]:
-    if not slots:
-        return lambda _: ()
-    if len(slots) == 1:
-        only = slots[0]
-        return lambda texts: (texts[only],)
-    return itemgetter(*slots)
-
-
-@dataclass(slots=True)
-class _Shape:
-    key: Callable[[Values], Values]
-    values: Callable[[Values], Values]
-    slots: tuple[int, ...]
-    ports: Callable[[Values], Values]
-    loads: tuple[Load, ...]
-    sends: bool
-    listings: dict[Values, Listing] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Match:
-    """A clause of a match: ``field=value/mask`` in a zone that ``ct_zone`` tells, empty where it is not told."""
-
-    name: str
-    mask: str
-    zone: str
 
 
 @dataclass(slots=True)
@@ -174,8 +79,8 @@ class Scan:
     opaque: dict[str, list[int]] = field(default_factory=dict)
     cut: int = 0
     strange: int = 0
-    _memo: dict[str, _Known] = field(default_factory=dict)
-    _shapes: dict[str, _Shape] = field(default_factory=dict)
+    _memo: dict[str, Known] = field(default_factory=dict)
+    _shapes: dict[str, Shape] = field(default_factory=dict)
     _listings: int = 0
     _room: int = field(init=False)
     _interest: re.Pattern[str] = field(init=False)
@@ -222,12 +127,12 @@ class Scan:
             listing, values, ports, flags = memo.get(tail) or self._list(tail)
             if ports and len(there.ports) < _MOST_PORTS:
                 there.ports.update(ports)
-            if flags & _GOES:
+            if flags & GOES:
                 there.hops[listing.number] = listing
             concerned = ("mark=" in head or "label=" in head) if marks else self._clause.search(head) is not None
             if concerned or self.thorough:
                 concerned = self._matches(head, there, number)
-            if flags & _ACTS:
+            if flags & ACTS:
                 at = head.find("priority=")
                 priority = head[at + 9 : head.find(",", at)] if at >= 0 else ""
                 key = (there.number, priority, listing.number)
@@ -236,7 +141,7 @@ class Scan:
                     group = actions[key] = (there, listing, Lines())
                 group[2].add(values, number, _cookie(head))
                 concerned = True
-            if flags & _STRANGE:
+            if flags & STRANGE:
                 self._refuse(listing.meaning.strange, number)
                 concerned = True
             self.marked += concerned
@@ -250,7 +155,7 @@ class Scan:
         there = self.tables[table, metadata] = There(len(self.tables), table, metadata)
         return there
 
-    def _list(self, tail: str) -> _Known:
+    def _list(self, tail: str) -> Known:
         """An action list that was not seen before."""
         pieces = self._cut(tail.replace(PLACE, "?") if PLACE in tail else tail)
         text, found = PLACE.join(pieces[::2]), tuple(pieces[1::2])
@@ -274,18 +179,18 @@ class Scan:
                 self._memo.clear()
         return known
 
-    def _shape(self, text: str, found: Values) -> _Shape:
+    def _shape(self, text: str, found: Values) -> Shape:
         parser = Parser(text, found, self.asked)
         parser.items()
         slots = tuple(sorted(n for n, role in parser.roles.items() if role == "value"))
         keys = sorted(n for n, role in parser.roles.items() if role == "key")
         sends = bool(parser.ports or parser.names)
-        return _Shape(_taken(keys), _taken(slots), slots, _taken(parser.ports), tuple(dict.fromkeys(parser.loads)), sends)
+        return Shape(taken(keys), taken(slots), slots, taken(parser.ports), tuple(dict.fromkeys(parser.loads)), sends)
 
     def _listing(self, text: str, found: Values, slots: tuple[int, ...]) -> Listing:
         parser = Parser(text, found, self.asked)
         said = meaning(parser.items(), self.asked)
-        flags = _GOES * bool(said.goings) | _ACTS * bool(said.statements) | _STRANGE * bool(said.strange)
+        flags = GOES * bool(said.goings) | ACTS * bool(said.statements) | STRANGE * bool(said.strange)
         self._listings += 1
         return Listing(self._listings, text, found, slots, said, tuple(parser.names), flags)
 
@@ -317,7 +222,7 @@ class Scan:
         self.groups.add(group)
         self.statements += 1
         concerned = False
-        first, *buckets = line.replace("bucket=", "\n").split("\n") if '"' not in line else _apart(line)
+        first, *buckets = line.replace("bucket=", "\n").split("\n") if '"' not in line else apart(line)
         if self._interest.search(blank_quoted(first)):
             self._refuse(("group: may read it, it is not known how",), number)
             concerned = True
@@ -330,16 +235,16 @@ class Scan:
                 continue
             tail = both[1].rstrip(",")
             listing, values, _, flags = self._memo.get(tail) or self._list(tail)
-            if flags & _GOES:
+            if flags & GOES:
                 there = self.tables.get((f"group {group}", "")) or self._table(f"group {group}", "")
                 there.hops[listing.number] = listing
-            if flags & _ACTS:
+            if flags & ACTS:
                 everywhere = self.tables.get((GROUPS, "")) or self._table(GROUPS, "")
                 key = (everywhere.number, "", listing.number)
                 self.actions.setdefault(key, (everywhere, listing, Lines()))[2].add(values, number, 0)
-            if flags & _STRANGE:
+            if flags & STRANGE:
                 self._refuse(listing.meaning.strange, number)
-            concerned = concerned or flags > _GOES
+            concerned = concerned or flags > GOES
         self.marked += concerned
 
     def _no_flow(self, line: str, number: int) -> None:
@@ -368,24 +273,6 @@ class Scan:
                 lines.append(number)
 
 
-def compared(match: Match, value: str) -> list[tuple[str, int, int]] | None:
-    """The fields, masks and values that a clause compares; None where it is no number or does not fit."""
-    try:
-        number, mask = parse_int(value), parse_int(match.mask) if match.mask else None
-    except BitsError:
-        return None
-    covered = parts(match.name)
-    width = sum(p.width for p in covered)
-    if number > full(width) or (mask or 0) > full(width):
-        return None
-    bits, found, done = full(width) if mask is None else mask, [], 0
-    for part in covered:
-        if here := bits >> done & full(part.width):
-            found.append((part.field, here, number >> done & here))
-        done += part.width
-    return found
-
-
 def _cookie(head: str) -> int:
     at = head.find("cookie=0x")
     if at < 0:
@@ -398,12 +285,3 @@ def priority_of(text: str) -> int:
     """The priority of a flow by what stands after ``priority=``, which is all of a match that no comma follows."""
     found = _DIGITS.match(text)
     return int(found[0]) if found else _DEFAULT_PRIORITY
-
-
-def _apart(line: str) -> Iterator[str]:
-    """A group line cut where buckets begin, strings left whole."""
-    blank, at = blank_quoted(line), 0
-    for found in re.finditer("bucket=", blank):
-        yield line[at : found.start()]
-        at = found.end()
-    yield line[at:]

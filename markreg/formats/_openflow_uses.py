@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 
 from markreg.bits import BitsError, full, parse_int
 from markreg.formats._openflow_fields import CONNECTION, width_of
+from markreg.formats._openflow_groups import Lines, Listing, Match, Values, compared
 from markreg.formats._openflow_meaning import BROUGHT, UNKNOWN, Statement, resolved
-from markreg.formats._openflow_scan import GROUPS, MOST_ZONES, Lines, Listing, Match, Scan, Values, compared, priority_of
+from markreg.formats._openflow_scan import GROUPS, MOST_ZONES, Scan, priority_of
 from markreg.formats._openflow_zones import Guard, Zones, class_of
 from markreg.model import Place, Scope, Use
 from markreg.pipelines import Hop, Pipeline

@@ -6,13 +6,13 @@ packet is tracked when it enters a bridge (net/openvswitch/vport.c ovs_vport_rec
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from markreg.formats._openflow_meaning import UNKNOWN
 from markreg.pipelines import ANY_METADATA, Hop
 
-_MOST_STATES = 200_000
+_MOST_STEPS = 500_000
 _ALL = (1 << 64) - 1
 # OVN: ct_commit and ct_lb take the zone of a switch port from reg13, of a router from reg11 (ovn lib/actions.c encode_ct_lb,
 # include/ovn/logical-fields.h MFF_LOG_CT_ZONE, MFF_LOG_DNAT_ZONE); its logical ingress begins in table 8.
@@ -53,37 +53,52 @@ def _meets(metadata: int, guard: Guard) -> bool:
     return guard is None or metadata == ANY_METADATA or metadata & guard[1] == guard[0]
 
 
+@dataclass(slots=True)
+class _Table:
+    """The ways out of a table, by what they match of the metadata."""
+
+    exact: dict[int, list[Hop]] = field(default_factory=dict)
+    others: list[Hop] = field(default_factory=list)
+
+    def add(self, hop: Hop) -> None:
+        if hop.metadata and hop.metadata[1] == _ALL:
+            self.exact.setdefault(hop.metadata[0], []).append(hop)
+        else:
+            self.others.append(hop)
+
+    def out(self, metadata: int) -> Iterator[tuple[Hop, int]]:
+        """The ways that a packet may take, with the metadata it then has."""
+        if metadata == ANY_METADATA:
+            for value, hops in self.exact.items():
+                yield from ((hop, value) for hop in hops)
+        else:
+            yield from ((hop, metadata) for hop in self.exact.get(metadata, ()))
+        yield from ((hop, metadata) for hop in self.others if _meets(metadata, hop.metadata))
+
+
 def propagate(hops: Iterable[Hop]) -> Zones:
     """Every (table, metadata, zone) that a packet can be in."""
-    by_table: dict[str, dict[Guard, list[Hop]]] = {}
+    tables: dict[str, _Table] = {}
     entered: set[str] = set()
     for hop in hops:
         if hop.kind != "learn" and hop.target:
-            by_table.setdefault(hop.source, {}).setdefault(hop.metadata, []).append(hop)
+            tables.setdefault(hop.source, _Table()).add(hop)
             entered.add(hop.target)
     zones = Zones()
-    starts = ["0"] if "0" in by_table or not by_table else [t for t in by_table if t not in entered and not t.startswith("group ")]
+    # Where tables are printed by name, the first one is that which nothing leads to.
+    starts = ["0"] if "0" in tables or not tables else [t for t in tables if t not in entered and not t.startswith("group ")]
     work = [(table, 0, "") for table in starts]
-    steps = 0
     for state in work:
         zones.add(*state)
-    while work:
+    steps = 0
+    while work and zones.complete:
         table, metadata, zone = work.pop()
-        guards = by_table.get(table, {})
-        exact = [(metadata, _ALL), None] if metadata != ANY_METADATA else list(guards)
-        others = [g for g in guards if g and g[1] != _ALL] if metadata != ANY_METADATA else []
-        for guard in (*exact, *others):
-            if not _meets(metadata, guard):
-                continue
-            for hop in guards.get(guard, ()):
-                steps += 1
-                came = guard[0] if guard and guard[1] == _ALL else metadata
-                state = (hop.target, came if hop.sets is None else hop.sets, zone if hop.zone is None else hop.zone)
-                if zones.add(*state):
-                    work.append(state)
-        if steps > _MOST_STATES:
-            zones.complete = False
-            break
+        for hop, value in tables[table].out(metadata) if table in tables else ():
+            steps += 1
+            state = (hop.target, value if hop.sets is None else hop.sets, zone if hop.zone is None else hop.zone)
+            if zones.add(*state):
+                work.append(state)
+        zones.complete = steps < _MOST_STEPS
     return zones
 
 

@@ -22,16 +22,17 @@ if TYPE_CHECKING:
 
 MENTION = re.compile(r"(?<![\w.])(?:pkt\.mark|ct_mark|ct_label)\b|(?<![\w.])ct_lb(?:_mark)?[ \t]*\(")
 _MARKS = r"(?<![\w.])(?:pkt\.mark|ct_mark|ct_label)(?![\w])"
+_NAMED = rf"{_MARKS}(?:\.\w{{1,40}})?+(?:\[[\d.]{{1,9}}\])?+"
 _SIGN = r"[ ]*(?:[=!<>]=|[<>=])[ ]*"
-_CONSTANT = r"(?:\{[^{}]*\}|[\w.:/]+(?:\[[\d.]+\])?)"
+_CONSTANT = r"(?:\{[^{}]*+\}|[\w.:/]++(?:\[[\d.]++\])?)"
 # What stays of a text: marks with what they are compared with or become. Other strings, addresses and numbers say nothing of marks,
 # and are what makes texts differ.
 _PLAIN = re.compile(
-    rf"(?P<mark>{_MARKS}[\w.\[\]]*{_SIGN}{_CONSTANT}|{_CONSTANT}(?={_SIGN}{_MARKS})|{_MARKS}[\w.\[\]]*)"
+    rf"(?P<mark>{_NAMED}{_SIGN}{_CONSTANT}|(?<![\w.:/]){_CONSTANT}(?={_SIGN}{_MARKS})|{_NAMED})"
     r'|(?P<string>"(?:[^"\\]|\\.)*")'
     r"|(?P<number>(?<![\w.])(?:[0-9a-fA-F]{0,4}(?::[0-9a-fA-F]{0,4}){2,}[\w.:/]*|[0-9][\w.:/]*))"
 )
-_SLOT = re.compile(rf"({_MARKS}[\w.\[\]]*[ ]*=[ ]*)([0-9][\w:/]*)(?=[ ]*[;,)])")
+_SLOT = re.compile(rf"({_NAMED}[ ]*=[ ]*)([0-9][\w:/]*)(?=[ ]*[;,)])")
 _RANGE = re.compile(r"(\d{1,3})(?:\.\.(\d{1,3}))?")
 _LONGEST = 1 << 20
 _DEEPEST = 200

@@ -17,7 +17,10 @@ from markreg.resources import rules
 from markreg.source import Source
 
 _CAPTION = re.compile(r"[ \t]*([A-Z]\w{1,60}) table[ \t]*")
-_COMMAND = re.compile(r"[-\w.]*(?:ctl|client)\b.*?\b(?:list|find|dump)[ \t]+(?:\S+[ \t]+)?([A-Za-z]\w+)")
+_COMMAND = re.compile(
+    r"[ \t]*(?:[$#>] ?)?(?:sudo )?(?:ovn-[ns]bctl|ovs-vsctl|ovsdb-client)\b[^\n]{0,200}?"
+    r"\b(?:list|find|dump)[ \t]+(?:unix:\S+[ \t]+)?([A-Za-z]\w+)"
+)
 _LISTED = re.compile(r"[ \t]*([A-Za-z_]\w{0,60}) *:(?: (.*))?")
 _DASHES = re.compile(r"[ \t]*-+(?: -+)*[ \t]*")
 _CSV = re.compile(r'(?:"((?:[^"]|"")*)"|([^,]*))(,|$)')
@@ -183,7 +186,7 @@ def in_text(text: str) -> Iterator[Framed]:
             if row:
                 yield row
             row, header, columns, headings = None, None, [], []
-        elif caption := (_CAPTION.fullmatch(line) or _COMMAND.search(line) if not columns and not headings else None):
+        elif caption := (_CAPTION.fullmatch(line) or _COMMAND.match(line) if not columns and not headings else None):
             if row:
                 yield row
             row, table = None, caption[1]

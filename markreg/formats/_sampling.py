@@ -13,7 +13,8 @@ _SAMPLE = re.compile(rb"(?<![\w.])sample\(probability=\d+, ?([^()]{1,300})\)")
 _PART = re.compile(rb"(collector_set(?:_id)?|obs_domain(?:_id)?|obs_point(?:_id)?)=([^,\s]+)")
 _COOKIE = re.compile(rb"cookie=(0x[0-9a-fA-F]{1,16})")
 _KEY_BITS = 24
-_LINE = 1 << 16
+# How far before a sample the cookie of its flow stands at most.
+_HEAD = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ def emitted(source: Source) -> Iterator[Emitted]:
         parts = {key.removesuffix(b"_id"): value for key, value in _PART.findall(match[1])}
         domain, point = parts.get(b"obs_domain", b""), parts.get(b"obs_point", b"")
         logical = b"obs_domain_id=" not in match[1]
-        begin = data.rfind(b"\n", max(0, match.start() - _LINE), match.start()) + 1
+        begin = data.rfind(b"\n", max(0, match.start() - _HEAD), match.start()) + 1
         cookie = _COOKIE.search(data, begin, match.start())
         number = _number(domain)
         app = number if logical or number is None else number >> _KEY_BITS

@@ -107,8 +107,11 @@ def _finished(reading: Reading, bridges: dict[tuple[str, str], list[Scanned]]) -
     scanned = next((p for p in reading.pipelines if isinstance(p, Scanned)), None)
     if scanned is None:
         return reading
-    nameless = bridges.get((scanned.netns, ""), []) if scanned.bridge else []
-    beside = [*bridges[scanned.netns, scanned.bridge], *(p for p in nameless if p.groups)]
+    beside = bridges[scanned.netns, scanned.bridge] if scanned.bridge else [scanned]
+    # Files that do not tell their bridge may be of different ones, but for flows and groups.
+    beside = [*beside, *(p for p in bridges.get((scanned.netns, ""), ()) if p.kind != scanned.kind and all(p is not b for b in beside))]
+    if len(beside) == 1 and reading.uses:
+        return reading
     hops = [h for p in beside for h in p.hops]
     defined = frozenset(g for p in beside for g in p.groups)
     zones, known = propagate(hops), classes(hops)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from markreg.manifests import documents, plain
-from markreg.manifests.commands import of_text
+from markreg.manifests.commands import commands, of_text
 from markreg.model import Reading, Scope
 from markreg.source import Source
 
@@ -21,8 +21,9 @@ def detect(source: Source) -> str | None:
 
 def read(source: Source, name: str, scope: Scope) -> Reading:
     """Its commands, by the grammars of what they are for."""
-    said = of_text(source, scope)
-    found = documents.read(source).documents if plain.looks_like(source.head(4096)) else []
+    unit = plain.looks_like(source.head(4096)) == "ini"
+    found = documents.read(source).documents if unit else []
+    said = commands(source, found, scope) if unit else of_text(source, scope)
     return Reading(
         source.path,
         name,

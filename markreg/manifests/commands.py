@@ -57,6 +57,7 @@ _BEFORE = frozenset(
 _MARKS = (b"mark", b"MARK", b"ct_label", b"connlabel")
 _PROGRAMS = (b"tables", b"nft", b"fwmark", b"skbedit", b"ctinfo", b"tc ", b"ovs-ofctl", b"conntrack")
 _MENTION = re.compile(r"(?i)mark(?!eting|down|et)|ct_label|connlabel")
+_SHELLS = ("sh", "bash", "dash", "ash", "ksh", "zsh")
 _CHAINS = ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING")
 Number = Callable[[int], int]
 
@@ -155,6 +156,7 @@ def _text(work: _Work, text: str, number: Number) -> None:
 def _command(work: _Work, command: Command, number: Number) -> None:
     at, name = program(command.words, _KNOWN, _BEFORE)
     if at < 0:
+        _inner(work, command, number)
         return
     netns = HOST
     if name == "ip" and (inner := _inside(command, at)):
@@ -168,6 +170,17 @@ def _command(work: _Work, command: Command, number: Number) -> None:
     except (ValueError, IndexError) as error:
         if _MENTION.search(said):
             work.opaque.setdefault(f"{name}: {error}", []).append(number(rewrite.mark_line(command)))
+
+
+def _inner(work: _Work, command: Command, number: Number) -> None:
+    """What another program is given to run or to write down: a shell's ``-c``, a here-document."""
+    words = command.words
+    if words[0].rpartition("/")[2] in _SHELLS and "-c" in words[:-1]:
+        at = words.index("-c") + 1
+        _text(work, words[at], lambda n: number(command.lines[at]))
+    if command.given:
+        first = command.given[0][0]
+        _text(work, "\n".join(text for _, text in command.given), lambda n: number(first + n))
 
 
 def _inside(command: Command, at: int) -> tuple[int, str, str] | None:

@@ -132,7 +132,8 @@ def _codes(owned: Owned) -> bool:
     return predicate is not None and predicate.mask.bit_count() > 1 and bool(predicate.exact())
 
 
-_RANK: dict[Proof, int] = {"shown": 0, "shielded": 1, "not followed": 2, "presumed": 3}
+_RANK: dict[Proof, int] = {"shown": 0, "hidden": 1, "shielded": 2, "not followed": 3, "presumed": 4}
+_PROOFS: tuple[Proof, ...] = ("shown", "hidden", "shielded")
 
 
 def _merge(merged: dict[tuple[str, str, str, str, str], Collision], new: Collision) -> None:
@@ -256,7 +257,7 @@ def _answered(region: Region, asked: _Asked, most: int) -> tuple[list[Collision]
             capped |= answer.capped
             for key, hit in answer.hits.items():
                 if key[1] in wanted and not any(k[1] == key[1] and _stronger(k[0], key[0]) for k in found):
-                    proof: Proof = "presumed" if presumed else "shielded" if hit.freed == 2 else "shown"
+                    proof: Proof = "presumed" if presumed else _PROOFS[hit.freed]
                     found.setdefault(key, _collision(region, asked, hit, proof))
             if capped or any(c.proof == "shown" and c.code != "MK103" for c in found.values()):
                 break

@@ -8,7 +8,7 @@ from typing import Literal
 from markreg.model import Owned
 from markreg.paths.witness import Step
 
-Proof = Literal["shown", "shielded", "presumed", "not followed"]
+Proof = Literal["shown", "hidden", "shielded", "presumed", "not followed"]
 
 
 @dataclass(slots=True)
@@ -16,7 +16,7 @@ class Collision:
     """What one owner does to another's match, or to the bits that it wrote, in the field ``name``.
 
     ``mask``: the bits that decide. ``writers`` come with the one of the witness first; ``victims`` wrote what was lost. ``proof``:
-    ``shown`` by a walk as things are, ``shielded`` by marks of a third owner in ``shields``, ``presumed`` where only a use that no input
+    ``shown`` by a walk as things are, ``hidden`` now by another fault of the same two, ``shielded`` by marks of a third owner in ``shields``, ``presumed`` where only a use that no input
     shows makes it so, ``not followed`` where the walk was given up.
     """
 

@@ -6,7 +6,7 @@ egress), net/ipv4/ip_input.c, ip_forward.c, ip_output.c, net/ipv4/netfilter.c ip
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -72,6 +72,27 @@ def connected(block: Block, hook: str) -> bool:
     if hook in ("prerouting", "output"):
         return any(h.hook == hook and h.priority >= _CONNTRACK for h in block.base.hooks)
     return hook != "ingress"
+
+
+# Classes of packets: the first of a connection and all until an answer comes, those of expected connections and errors, all others.
+CLASSES = ("new", "related", "established")
+_ANSWERS = ("related", "established")
+Course = dict[str, tuple[str, ...]]
+
+
+def courses(ways: Sequence[Life]) -> list[Course]:
+    """The lives, with the classes there, that packets of one connection may have: forwarded both ways, from outside to this node and
+    back, from this node and back. Loopback connections, whose every packet goes out and comes in, are left out.
+
+    Where routing rules ask for marks one packet may be delivered and the next forwarded: what their tables hold is not known.
+    """
+    asked = any(
+        isinstance(e, Stop) and e.owned.use.place.kind == "rule" for life in ways for stage in life.stages for g in stage.groups for e in g
+    )
+    forwarded: Course = {"forward": CLASSES, "bridged": CLASSES}
+    inward: Course = {"input": CLASSES, "output": _ANSWERS}
+    outward: Course = {"output": CLASSES, "input": _ANSWERS}
+    return [forwarded | inward, outward] if asked else [forwarded, inward, outward]
 
 
 def lives(family: str, blocks: Iterable[Block], stops: Iterable[Owned]) -> tuple[Life, ...]:

@@ -15,12 +15,10 @@ from markreg.bits import bit_numbers, full
 from markreg.flow import Guard
 from markreg.model import FIELDS, Owned
 from markreg.paths.graph import Block, Item
-from markreg.paths.lives import Life, Stop, connected
+from markreg.paths.lives import CLASSES, Life, Stop, connected, courses
 from markreg.paths.uses import asks_connection, connection
 
-CLASSES = ("new", "related", "established")
 _ENTRY = 1
-_MOST_ROUNDS = 64
 State = list[int]
 Exits = dict[str, State]
 
@@ -106,15 +104,14 @@ class Reaching:
 
     def run(self) -> Facts:
         """The facts of all lives."""
-        left = [0] * (2 * len(self.slots))
-        for _ in range(_MOST_ROUNDS):
-            before = list(left)
-            self._entries.clear()
-            for life in self.lives:
-                for kind in CLASSES:
-                    self._live(life, kind, left)
-            if left == before:
-                break
+        for course in courses(self.lives):
+            left = [0] * (2 * len(self.slots))
+            before: State = []
+            while left != before:
+                before = list(left)
+                for life in self.lives:
+                    for kind in course.get(life.name, ()):
+                        self._live(life, kind, left)
         self._collect()
         return self.facts
 

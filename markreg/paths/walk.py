@@ -13,15 +13,14 @@ from typing import NamedTuple
 from markreg.model import Owned
 from markreg.paths.effects import Mark, Question, Write, contested, holds, turned
 from markreg.paths.graph import Block, Item
-from markreg.paths.lives import Life, Stage, Stop, connected
+from markreg.paths.lives import CLASSES, Life, Stage, Stop, connected, courses
 from markreg.paths.packets import Packets
-from markreg.paths.reaching import CLASSES, decided
+from markreg.paths.reaching import decided
 from markreg.paths.uses import asks_connection, clears, connection, matches, means, uncertain, whole
 
 LATER = "a later packet of the connection"
 # Far more than any real node was seen to need.
 MOST_STATES = 30_000
-_MOST_ROUNDS = 8
 # Hooks whose devices are not those of the others: a bridge has ports.
 _OWN_DEVICES = ("tc-ingress", "ingress", "egress", "tc-egress")
 
@@ -91,25 +90,28 @@ class Walk:
 
     def run(self) -> Found:
         """Walks every life until connections hold nothing new."""
-        new: _Pool = {(0, tuple(Mark() for _ in self.names)): None}
-        pool = dict(new)
         plans = [(life, self.relevant.plan(life)) for life in self.lives]
         # Classes of packets are told apart by conditions on states, and by chains of type nat.
         mapped = any(isinstance(e, Block) and e.base.kind == "nat" for _, plan in plans for s in plan for e in s.entries)
         kinds = CLASSES if self.asked else ("new", "established") if mapped else ("new",)
         try:
-            for _ in range(_MOST_ROUNDS):
-                left: _Pool = {}
-                for life, plan in plans:
-                    for kind in kinds:
-                        self._live(life, plan, kind, new, left)
-                new = {held: trail for held, trail in left.items() if held not in pool}
-                if not new:
-                    break
-                pool |= new
+            for course in courses(self.lives):
+                self._connections([(life, plan, course[life.name]) for life, plan in plans if life.name in course], kinds)
         except (_TooMany, RecursionError):
             self.found.capped = True
         return self.found
+
+    def _connections(self, plans: Sequence[tuple[Life, Sequence[Planned], Sequence[str]]], kinds: Sequence[str]) -> None:
+        """All packets of connections that go these ways."""
+        new: _Pool = {(0, tuple(Mark() for _ in self.names)): None}
+        pool = dict(new)
+        while new:
+            left: _Pool = {}
+            for life, plan, there in plans:
+                for kind in [k for k in kinds if k in there]:
+                    self._live(life, plan, kind, new, left)
+            new = {held: trail for held, trail in left.items() if held not in pool}
+            pool |= new
 
     def _live(self, life: Life, plan: Sequence[Planned], kind: str, pool: _Pool, left: _Pool) -> None:
         kinds = self.packets.kinds

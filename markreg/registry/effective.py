@@ -108,10 +108,12 @@ class Resolver:
         values = self.settings(component)
         given = self._settings.get(component, {})
         found = [(knob.name, message) for knob in knobs for message in _beyond(knob, values)]
-        for knob in knobs:
-            for refusal in knob.refuses:
-                if numbers.holds(refusal.when, values) and all(given.get(name) is not None for name in refusal.given):
-                    found.append((knob.name, refusal.why))
+        found += [
+            (knob.name, refusal.why)
+            for knob in knobs
+            for refusal in knob.refuses
+            if numbers.holds(refusal.when, values) and all(given.get(name) is not None for name in refusal.given)
+        ]
         return (*found, *self._faults[component])
 
     def release(self, entry: ComponentEntry) -> Release:

@@ -118,3 +118,11 @@ def test_time_stays_in_proportion(text: str) -> None:
     conntrack.detect(Source("x", text.encode()))
     read(text)
     assert time.process_time() - start < 5
+
+
+def test_a_label_as_one_number() -> None:
+    label = "labels=0x2a000000000000000000000000"
+    text = f"tcp      6 9 ESTABLISHED src=a dst=b sport=1 dport=2 src=b dst=a sport=2 dport=1 [ASSURED] mark=2 zone=7 use=1 {label}\n"
+    reading = conntrack.read(Source("x", text.encode()), "conntrack", Scope())
+    assert [(s.field, s.value, s.zone) for s in reading.seen] == [("ct_mark", 2, "7"), ("ct_label", 42 << 96, "7")]
+    assert not reading.opaque

@@ -248,3 +248,26 @@ def test_damaged_texts_are_read() -> None:
         data = "".join(chance.choice(words) for _ in range(60)).encode("utf-8", "surrogateescape")
         lflow.detect(Source("x", data))
         lflow.read(Source("x", data), "lflow", Scope())
+
+
+def test_time_grows_no_faster_than_a_hostile_text() -> None:
+    for piece in (
+        "a",
+        "0",
+        "{",
+        "[",
+        ":",
+        "ct_mark",
+        "ct_mark[",
+        "table=1 (",
+        '"',
+        "ct_lb_mark(",
+        "1 == ",
+        "!",
+        "(",
+        "a1:",
+        "ct_mark.natted && ",
+    ):
+        long = piece * (50_000 // len(piece))
+        for text in (flow(f"{long} ct_mark.natted"), flow(action=f"pkt.mark = 1; {long}"), long):
+            read(HEAD + text)

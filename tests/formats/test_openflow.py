@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -166,6 +167,28 @@ def test_flows_and_groups_of_a_bridge_belong_together() -> None:
     assert [shown(u) for u in flows.uses] == ["3 br-int table 21 1 | ct_mark read 0x2 0x2 zone reg13"]
     assert [shown(u) for u in groups.uses] == ["2 br-int groups - | ct_mark write 0x2 0x2 zone reg13"]
     assert not flows.unread
+
+
+def test_files_that_do_not_tell_their_bridge() -> None:
+    through = " table=0, priority=1,ip actions=ct(table=21,zone=9)\n"
+    flows, other, groups = together(**{"a.txt": START + BALANCED, "b.txt": through, "c.txt": GROUP})
+    assert [shown(u) for u in flows.uses] == ["3 table 21 1 | ct_mark read 0x2 0x2 zone reg13"]
+    assert not flows.unread and not other.unread and len(groups.uses) == 1
+
+
+def test_a_thousand_datapaths_are_soon_told_apart() -> None:
+    line = " table={t}, priority=1,ip,metadata={m:#x} actions={a}\n"
+    text = "".join(
+        f" table=0, priority=1,in_port={m} actions=set_field:{m:#x}->metadata,resubmit(,8)\n"
+        + line.format(t=8, m=m, a=f"ct(table=9,zone={m})")
+        + "".join(line.format(t=t, m=m, a=f"resubmit(,{t + 1})") for t in range(9, 20))
+        + f" table=20, priority=1,ct_mark=0x1,ip,metadata={m:#x} actions=drop\n"
+        for m in range(1, 1001)
+    )
+    start = time.process_time()
+    uses = read(text).uses
+    assert time.process_time() - start < 10
+    assert [u.scope.zone for u in uses] == [str(m) for m in range(1, 1001)]
 
 
 def test_without_the_groups_a_run_is_incomplete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,9 +12,9 @@ import pytest
 
 from markreg.formats import openflow
 from markreg.formats._openflow_fields import MARKS, Part, clauses, parts
+from markreg.formats._openflow_groups import Match, compared, parted
 from markreg.formats._openflow_ops import Copy, Ct, Fill, Inner, Item, Learn, Look, Pop, Push, Set, Strange
 from markreg.formats._openflow_parse import Parser
-from markreg.formats._openflow_scan import Match, compared, parted
 from markreg.model import Scope
 from markreg.source import Source
 from tests.formats.test_openflow import CASES

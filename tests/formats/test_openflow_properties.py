@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from markreg.formats import openflow
+from markreg.formats._openflow_groups import parted
 from markreg.formats._openflow_meaning import Meaning, meaning
 from markreg.formats._openflow_ops import Item
-from markreg.formats._openflow_parse import Parser, cut
-from markreg.formats._openflow_scan import parted
+from markreg.formats._openflow_parse import Parser
+from markreg.formats._openflow_text import cut
 from markreg.model import FIELDS, Reading, Scope
 from markreg.source import Source
 from tests.formats.test_openflow import CASES

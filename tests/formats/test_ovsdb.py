@@ -320,3 +320,20 @@ def test_damaged_texts_are_read(tmp_path: Path) -> None:
         for form, name in ((ovsdb, "ovsdb"), (ovs_vsctl, "ovs-vsctl-show"), (ct_zones, "ct-zones")):
             form.detect(Source("x", data))
             form.read(Source("x", data), name, Scope())
+
+
+def test_time_grows_no_faster_than_a_hostile_text() -> None:
+    heads = (
+        "",
+        as_list(["_uuid"], [[SAMPLE]]),
+        "ACL table\n_uuid match\n----- -----\n",
+        "_uuid,match\n",
+        '{"data":[["uuid",',
+        "OVSDB JSON 9 " + "0" * 40 + "\n",
+    )
+    for piece in ("a", "a ", "ctl ", "-", "- ", '"', "{a=", "[", ",", ": ", "ACL table\n", "list ", '{"data":[', "\\", "ct_mark("):
+        for head in heads:
+            source = Source("x", (head + piece * (100_000 // len(piece))).encode())
+            ovsdb.detect(source)
+            ovsdb.read(source, "ovsdb", Scope())
+            ovs_vsctl.read(source, "ovs-vsctl-show", Scope())

@@ -85,7 +85,7 @@ def test_a_kernel_or_device_without_such_a_place(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_cgroup_program_is_attached_also_where_cgroups_cannot_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bpf_attached, "_mounted", lambda: None)
+    monkeypatch.setattr(bpf_attached, "mounted", lambda kind: [])
     programs = [Program(1, "cgroup_skb", "a", "", ()), Program(2, "sched_cls", "b", "", ())]
     assert list(bpf_attached.cgroups(programs, Budget())) == [Attachment(1, "cgroup", "", "", 0)]
 

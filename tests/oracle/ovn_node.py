@@ -108,10 +108,10 @@ class OvnNode:
         (control,) = self.folder.glob("ovn-controller.*.ctl")
         return self.run("ovn-appctl", "-t", str(control), "ct-zone-list")
 
-    def ofctl(self, bridge: str, *words: str) -> str:
-        """ovs-ofctl on a bridge: the command, then what follows the bridge."""
+    def ofctl(self, bridge: str, *words: str, version: int = 15) -> str:
+        """ovs-ofctl on a bridge: the command, then what follows the bridge. ``version``: of OpenFlow, 15 for 1.5."""
         command, *rest = words
-        return self.run("ovs-ofctl", "-O", "OpenFlow15", command, f"unix:{self.folder}/{bridge}.mgmt", *rest)
+        return self.run("ovs-ofctl", "-O", f"OpenFlow{version}", command, f"unix:{self.folder}/{bridge}.mgmt", *rest)
 
     def until(self, done: Callable[[], bool], what: str) -> None:
         """Waits for something that the daemons do by themselves."""

@@ -14,16 +14,24 @@ import pytest
 
 from markreg.bpf import SK_BUFF, Program, analyse, objects
 from markreg.bpf.insn import OP_CALL, Insn
-from markreg.collect import bpf_programs
+from markreg.collect import bpf, bpf_programs, tools
+from markreg.collect.bpf_attached import Attachment
+from markreg.formats import bpf_object, bpf_xlated
+from markreg.model import Reading, Scope
+from markreg.source import Source
 from tests.bpf.interpreter import RANDOM
 from tests.bpf.soundness import influences, outside, packets, some_bits
 from tests.oracle.bpf_kernel import SCHED_CLS, Running
 from tests.oracle.bpf_objects import built, identity, program
-from tests.support import SHARED, needs_shared
+from tests.support import ROOT
 
 pytestmark = pytest.mark.oracle
 
 PACKETS, FLIPPED = 200, 4
+CASES = ROOT / "tests" / "bpf" / "cases"
+TRUTH = tomllib.loads((CASES / "truth.toml").read_text())["program"]
+# enum bpf_prog_type of the kinds in truth.toml.
+KINDS = {"skb": SCHED_CLS, "sock": 9, "sockaddr": 18, "sockops": 13}
 
 
 @contextlib.contextmanager
@@ -77,15 +85,50 @@ def test_our_own_programs(tmp_path: Path) -> None:
     assert held(built(tmp_path)) == (5, [])
 
 
-@needs_shared
-def test_case_files() -> None:
+def cases() -> list[Path]:
     """Those of every compiler that are for this machine's byte order."""
-    folder = SHARED / "bpf-cases"
-    truth = tomllib.loads((folder / "truth.toml").read_text())["program"]
-    refusable = {p["name"] for p in truth if not p.get("other", {}).get("loadable", True)}
+    return sorted([*CASES.glob("*.o"), *CASES.glob("variants/*.c*.o")])
+
+
+def test_case_files() -> None:
+    refusable = {p["name"] for p in TRUTH if not p.get("other", {}).get("loadable", True)}
     total = 0
-    for path in sorted([*folder.glob("*.o"), *folder.glob("variants/*.c*.o")]):
+    for path in cases():
         taken, refused = held(path)
         total += taken
         assert set(refused) <= refusable, path.name
     assert total > 90
+
+
+def said(reading: Reading, name: str) -> set[tuple[object, ...]]:
+    """What a reading says of one program."""
+    return {
+        (u.field, u.access, u.mask, u.effect, u.predicate, u.clause, u.possible, u.transient, u.place.kind)
+        for u in reading.uses
+        if u.place.program == name
+    }
+
+
+def collected(handle: int) -> Reading:
+    """A program in the kernel as the collector and its notation have it, as if it were attached."""
+    number = identity(handle)
+    known = {p.id: p for p in bpf_programs.programs(100_000)}
+    node = tools.Live(30)
+    bpf._Capture(node, known, [Attachment(number, "tc", "ingress", "eth0", 1)]).take()
+    assert not node.failures
+    return bpf_xlated.read(Source("bpf", node.captures[0].data), "bpf-xlated", Scope())
+
+
+def test_what_is_loaded_says_the_same_as_its_file() -> None:
+    """Every case that the kernel takes, whatever its type: the same uses, at the same source lines."""
+    compared = 0
+    for path in cases():
+        file = bpf_object.read(Source(path.name, path.read_bytes()), "bpf-object", Scope())
+        for entry in TRUTH:
+            if entry["object"].removesuffix(".o") != path.name.partition(".")[0] or entry["kind"] not in KINDS:
+                continue
+            with program(path, entry["name"], KINDS[entry["kind"]]) as handle:
+                if handle is not None:
+                    compared += 1
+                    assert said(collected(handle), entry["name"]) == said(file, entry["name"]), f"{path.name} {entry['name']}"
+    assert compared > 100

@@ -47,18 +47,18 @@ def node() -> Iterator[OvnNode]:
         yield running
 
 
-def captured(node: OvnNode, folder: Path, southbound: bool = True) -> Audit:
+def captured(node: OvnNode, folder: Path, southbound: bool = True, fields: frozenset[str] = frozenset(), version: int = 15) -> Audit:
     """What markreg finds in the node's flows, groups, databases and zones, as files."""
     folder.mkdir()
     for bridge in ("br-int", "br-ex"):
         for what in ("dump-flows", "dump-groups"):
-            (folder / f"ovs-ofctl_{what}_{bridge}").write_text(node.ofctl(bridge, what), encoding="utf-8")
+            (folder / f"ovs-ofctl_{what}_{bridge}").write_text(node.ofctl(bridge, what, version=version), encoding="utf-8")
     if southbound:
         (folder / "ovn-sbctl_lflow-list").write_text(node.run("ovn-sbctl", "--uuid", "lflow-list"), encoding="utf-8")
     for table in ("ACL", "Logical_Router_Policy", "Load_Balancer"):
         (folder / f"ovn-nbctl_list_{table}").write_text(node.run("ovn-nbctl", "list", table), encoding="utf-8")
     (folder / "ovn-appctl_ct-zone-list").write_text(node.zones(), encoding="utf-8")
-    return audit(gather([str(folder)], io.BytesIO()), load(builtin_registry()))
+    return audit(gather([str(folder)], io.BytesIO()), load(builtin_registry()), fields)
 
 
 @pytest.mark.parametrize("southbound", [True, False], ids=["with a Southbound dump", "by shapes alone"])
@@ -73,6 +73,26 @@ def test_a_healthy_node_is_silent(node: OvnNode, tmp_path: Path, southbound: boo
     assert ovn.name == "ovn"
     assert "sample(" in (tmp_path / "node" / "ovs-ofctl_dump-flows_br-int").read_text(encoding="utf-8")
     assert "commit as in OVN" in ovn.evidence[0]
+
+
+@pytest.mark.parametrize("version", [10, 13, 14])
+def test_former_versions_of_openflow_say_the_same(node: OvnNode, tmp_path: Path, version: int) -> None:
+    done = captured(node, tmp_path / "node", southbound=False, version=version)
+    assert not [f for f in done.findings if f.code != "MK903"]
+    newest = captured(node, tmp_path / "newest", southbound=False)
+    said, meant = (
+        {(o.use.place.text, o.use.place.priority, o.use.field, o.use.mask, o.use.value, o.reservation) for o in a.node.uses}
+        for a in (done, newest)
+    )
+    assert said == meant
+
+
+def test_registers_are_silent_too(node: OvnNode, tmp_path: Path) -> None:
+    registers = frozenset(f"ovs.reg{n}" for n in range(16)) | {"ovs.metadata"}
+    done = captured(node, tmp_path / "node", fields=registers)
+    assert not [f for f in done.findings if f.severity != "note"]
+    named = {o.reservation for o in done.node.uses}
+    assert {"ovn/regbit_conntrack_commit", "ovn/flags.allow_loopback", "ovn/ct_zone", "ovn/inport", "ovn/next_hop_ipv4"} <= named
 
 
 def test_every_sub_field_that_the_topology_uses_is_seen(node: OvnNode, tmp_path: Path) -> None:
@@ -118,6 +138,20 @@ def test_the_same_bits_in_a_zone_of_its_own_are_no_collision(node: OvnNode, tmp_
     finally:
         node.ofctl("br-int", "del-flows", "cookie=0x5eedf00d/-1")
     assert {f.code for f in done.findings} == {"MK303"}
+
+
+def test_while_a_chassis_lacks_the_feature_the_label_is_written_again(node: OvnNode, tmp_path: Path) -> None:
+    node.run("ovn-sbctl", "chassis-add", "chassis2", "geneve", "127.0.0.2")
+    try:
+        node.run("ovn-nbctl", "--wait=hv", "sync")
+        done = captured(node, tmp_path / "node")
+    finally:
+        node.run("ovn-sbctl", "chassis-del", "chassis2")
+        node.run("ovn-nbctl", "--wait=hv", "sync")
+    assert {o.owner for o in done.node.uses} == {"ovn"}
+    assert "ovn/blocked_label" in {o.reservation for o in done.node.uses}
+    # Groups for session affinity are written with marks even then: a mixture of OVN's own.
+    assert {(f.code, f.severity) for f in done.findings} <= {("MK403", "note")}
 
 
 def live(node: OvnNode) -> dict[str, Any]:

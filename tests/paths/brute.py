@@ -17,8 +17,14 @@ HOOKS = {
     "nat": {"PREROUTING": -100, "INPUT": 100, "OUTPUT": -100, "POSTROUTING": 100},
     "filter": {"INPUT": 0, "FORWARD": 0, "OUTPUT": 0},
 }
-LIVES = (("PREROUTING", "FORWARD", "POSTROUTING"), ("PREROUTING", "INPUT"), ("OUTPUT", "POSTROUTING"))
 CLASSES = ("NEW", "RELATED", "ESTABLISHED")
+_IN, _OUT = ("PREROUTING", "INPUT"), ("OUTPUT", "POSTROUTING")
+# A connection is forwarded, comes from outside and is answered, or goes out and is answered.
+COURSES = (
+    ((("PREROUTING", "FORWARD", "POSTROUTING"), CLASSES),),
+    ((_IN, CLASSES), (_OUT, CLASSES[1:])),
+    ((_OUT, CLASSES), (_IN, CLASSES[1:])),
+)
 DEVICES = ("eth0", "eth1", "wg0")
 PROTOCOLS = ("tcp", "udp")
 OWNERS = ("a", "b", "c")
@@ -189,20 +195,21 @@ class Walker:
 
     def connection(self, packets: int) -> None:
         """So many packets of one connection, by all lives."""
-        entries: set[Word] = {START}
-        done: set[Word] = set()
-        for _ in range(packets):
-            following: set[Word] = set()
-            for entry in entries - done:
-                for life in LIVES:
-                    following |= self.life(life, entry)
-            done |= entries
-            entries = following
+        for course in COURSES:
+            entries: set[Word] = {START}
+            done: set[Word] = set()
+            for _ in range(packets):
+                following: set[Word] = set()
+                for entry in sorted(entries - done):
+                    for life, kinds in course:
+                        following |= self.life(life, kinds, entry)
+                done |= entries
+                entries = following
 
-    def life(self, life: tuple[str, ...], entry: Word) -> set[Word]:
+    def life(self, life: tuple[str, ...], kinds: tuple[str, ...], entry: Word) -> set[Word]:
         """All that may be left on the connection by a packet."""
         devices = ("", ) if life[0] == "OUTPUT" else (*DEVICES, "other")
-        starts = [Packet(k, d, p, START, entry) for k in CLASSES for d in devices for p in (*PROTOCOLS, "other")]
+        starts = [Packet(k, d, p, START, entry) for k in kinds for d in devices for p in (*PROTOCOLS, "other")]
         packets = {self.rng.choice(starts)} if self.rng else set(starts)
         left: set[Word] = set()
         for hook in life:
@@ -267,8 +274,8 @@ class Walker:
                 yield from self.chain(rule.table, target, packet, alive)
             case (("ACCEPT" | "DROP" | "RETURN") as verdict,):
                 yield str(verdict), packet
-            case ("set", name, int(value), int(mask)):
-                if name == "m":
+            case ("set", what, int(value), int(mask)):
+                if what == "m":
                     yield "next", packet._replace(mark=self.set(rule, packet.mark, value, mask))
                 else:
                     yield "next", packet._replace(entry=self.set(rule, packet.entry, value, mask)) if alive else packet
