@@ -43,6 +43,9 @@ def _read(known: Known, fields: frozenset[str]) -> Reading:
 def build(gathered: Gathered, registry: Registry, fields: frozenset[str] = frozenset()) -> Node:
     """The node that the gathered sources describe; ``fields``: registers that are asked for."""
     readings = once(read(gathered.known, fields))
+    if not gathered.repository:
+        # What commands in a manifest would do is seen in the rules of the node.
+        readings = [replace(r, uses=(), tables=(), rules=(), opaque=()) if r.documents else r for r in readings]
     deployed = deploy(readings, registry, gathered.pool)
     settings, releases = known_of(deployed)
     components, uses = attribute(readings, registry, releases=releases, settings=settings)

@@ -275,3 +275,11 @@ def test_antrea_and_neutron_are_told_apart_by_more_than_their_cookies(tmp_path: 
     flows = case("silent-antrea")[FLOWS].replace("cookie=0x10", "cookie=0x12c0")
     assert owners(read(tmp_path / "antrea", {FLOWS: flows})).keys() == {"antrea"}
     assert owners(read(tmp_path / "neutron", {FLOWS: case("silent-neutron")[FLOWS]})).keys() == {"neutron"}
+
+
+def test_a_stranger_that_writes_labels_does_not_hide_the_release(tmp_path: Path) -> None:
+    files = case("silent-ovn-23.03")
+    files[FLOWS] += commit(20, "XXREG0[0..31]", 0x5EEDF00D)
+    node = read(tmp_path / "node", files)
+    assert "tables 26 and 49 commit as in OVN" in node.components[0].evidence[0]
+    assert owners(node)["unattributed:br-int/cookie 0x5eedf00d"] == 2

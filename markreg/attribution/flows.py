@@ -1,14 +1,16 @@
 """Whose a flow of OVN's integration bridge is. Everything OVN writes there is known; what remains belongs to somebody else.
 
 OVN has no protocol for foreign flows: another agent's flow stands between its own, in a logical table, with the same registers. Two things
-tell them apart: the cookie, which is the first half of the UUID of a row of the Southbound database, where a dump of that is among the
-inputs; and what the flow writes, where and how (rules/ovn/shapes.toml).
+tell them apart: the cookie, which is the first 32 bits of the UUID of a row of the Southbound database, where a dump of that is among
+the inputs; and what the flow writes, where and how (rules/ovn/shapes.toml).
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import combinations
 
 from markreg.attribution.logical import release_of
 from markreg.attribution.ovn_shapes import FlowShape, Layout, fitting, named, shapes
@@ -22,7 +24,7 @@ OVN = "ovn"
 _ZONES = ("reg11", "reg12", "reg13")
 _MARKS = ("skb_mark", "ct_mark", "ct_label")
 _SOUTHBOUND = frozenset({"Logical_Flow", "Port_Binding", "Multicast_Group", "Load_Balancer", "MAC_Binding", "Datapath_Binding"})
-# A cookie is the first 32 bits of a row's UUID. UUIDs are random: one that begins with so many zeros is no row's.
+# UUIDs are random: one that begins with so many zeros is no row's.
 _LEAST, _MOST = 0x1000, 0xFFFFFFFF
 _MOST_GROUPS = 8
 
@@ -105,7 +107,7 @@ class FlowOwners:
         told = f"bridge {bridge.name}" if bridge.name else "OVN's zone registers"
         if bridge.layouts:
             self.release = bridge.layouts[-1].last
-            told += f": tables {' and '.join(map(str, sorted(tables)))} commit as in OVN {named(bridge.layouts)}"
+            told += f": tables {' and '.join(map(str, tables))} commit as in OVN {named(bridge.layouts)}"
         self.evidence.append(told)
         verdicts = [self._verdicts(bridge, use) for use in bridge.uses]
         # A flow has one author: what else stands in a line that is not OVN's is not OVN's either.
@@ -116,14 +118,18 @@ class FlowOwners:
         for use, by_line in zip(bridge.uses, verdicts, strict=True):
             self._parts[id(use)] = list(_divided(use, by_line, strange))
 
-    def _stateful(self, bridge: _Bridge) -> set[int]:
-        """The tables of the two stateful stages: where a switch copies a label from a register into its connection."""
+    def _stateful(self, bridge: _Bridge) -> tuple[int, ...]:
+        """The tables of the two stateful stages: where a switch copies a label from a register into its connection.
+
+        Where others do so too, the two that are a layout's, with most of these flows.
+        """
         masks = {row.mask for name in ("label", "obs_point_id") for row in self._rows.get(name, ())}
-        return {
-            int(use.place.table)
-            for use in bridge.uses
-            if use.field == "ct_label" and use.scope.zone == "reg13" and use.place.table.isdigit() and any(_copied(use, m) for m in masks)
-        }
+        found: Counter[int] = Counter()
+        for use in bridge.uses:
+            if use.field == "ct_label" and use.scope.zone == "reg13" and use.place.table.isdigit() and any(_copied(use, m) for m in masks):
+                found[int(use.place.table)] += len(use.lines)
+        pairs = [p for p in combinations(sorted(found), 2) if fitting(p)] if len(found) > 2 else [tuple(sorted(found))]
+        return max(pairs, key=lambda pair: sum(found[t] for t in pair), default=())
 
     def _verdicts(self, bridge: _Bridge, use: Use) -> Verdict | dict[int, Verdict]:
         """Whose a statement is, by lines where its cookies differ in what they say."""
@@ -132,12 +138,9 @@ class FlowOwners:
         told = {c: v for c in frozenset(use.cookies) if (v := self._by_cookie(bridge, c, use))}
         if not told or len(use.cookies) != len(use.lines):
             return shape
-        if (
-            len(told) == len(frozenset(use.cookies))
-            and len({v.owner for v in told.values()}) == 1
-            and (first := next(iter(told.values()))).owner
-        ):
-            return first
+        distinct = set(told.values())
+        if len(told) == len(frozenset(use.cookies)) and len(distinct) == 1:
+            return distinct.pop()
         return {line: told.get(cookie, shape) for line, cookie in zip(use.lines, use.cookies, strict=True)}
 
     def _by_cookie(self, bridge: _Bridge, cookie: int, use: Use) -> Verdict | None:

@@ -9,6 +9,7 @@ from markreg.bpf.insn import JEQ, JGE, JGT, JLE, JLT, JNE, JSET, JSGE, JSGT, JSL
 from markreg.bpf.scalar import Deps, Number, Scalar, deps, low, merged_deps, ones, single
 from markreg.bpf.state import Facts
 
+_MOST_FACTS = 40
 _SIGNED = frozenset((JSGT, JSGE, JSLT, JSLE))
 _OPPOSITE = {JEQ: JNE, JNE: JEQ, JGT: JLE, JLE: JGT, JGE: JLT, JLT: JGE, JSGT: JSLE, JSLE: JSGT, JSGE: JSLT, JSLT: JSGE}
 
@@ -212,6 +213,8 @@ def _noted(a: Scalar, bits: int, value: int, facts: Facts) -> Facts:
             mask, is_one = mask << -source.shift, is_one << -source.shift
         was_mask, was_value = found.get(source.symbol, (0, 0))
         found[source.symbol] = (was_mask | mask, (was_value & ~mask) | is_one)
+    while len(found) > _MOST_FACTS:
+        del found[next(iter(found))]  # the oldest; to know less is no fault
     return found
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from functools import reduce
+from operator import or_
+from typing import TypeVar
 
 from markreg.bits import full
 from markreg.bpf.context import MARK
@@ -10,19 +13,23 @@ from markreg.bpf.events import Asked, Events, Stored
 from markreg.bpf.facts import Facts, Handed, MapStore, Site, Test, WordFacts
 from markreg.bpf.image import Program
 from markreg.bpf.merge import Meetings
-from markreg.bpf.scalar import LOW, NOWHERE, WIDTH, Number, Scalar, deps, word_of
+from markreg.bpf.scalar import LOW, NOWHERE, WIDTH, Deps, Number, Scalar, merged_deps, word_of
 from markreg.bpf.state import StoreKey, same_bits
 from markreg.transfer import Source, Word
 
 _ROUNDS = 200
+_MOST_PARTS = 16
 
 
 class Resolver:
-    """Answers in terms of symbols at entry and of loaded marks."""
+    """Answers in terms of symbols at entry and of loaded marks.
+
+    What a phi symbol may be is found once for all of them: its bits, on what they hang beyond that, and where unknown ones come from.
+    """
 
     def __init__(self, meetings: Meetings) -> None:
         self._phis = meetings.by_symbol
-        self._solved: dict[str, Word] = {}
+        self._solved: dict[str, _Solved] = {}
         self._words: dict[Number, Word] = {}
 
     def word(self, value: Number) -> Word:
@@ -30,83 +37,126 @@ class Resolver:
         if (known := self._words.get(value)) is not None:
             return known
         word = word_of(value)
-        wanted = {s.symbol for s, _ in word.copies if s.symbol in self._phis}
-        if wanted - self._solved.keys():
-            self._solve(wanted)
+        wanted = self._solve(s.symbol for s, _ in word.copies)
         if wanted:
-            word = word.applied(self._solved)
+            word = word.applied({name: self._solved[name].word for name in wanted})
         word = self._words[value] = _named(word).resized(32)
         return word
 
-    def _solve(self, wanted: set[str]) -> None:
-        """The phi symbols as words: what came in, until nothing more does."""
-        pending = list(wanted)
-        every: dict[str, Word] = {}
+    def hangs(self, parts: Iterable[tuple[str, int]]) -> dict[str, int]:
+        """Bits of symbols, without phi symbols."""
+        found: dict[str, int] = {}
+        every = list(parts)
+        self._solve(name for name, _ in every)
+        for name, mask in every:
+            solved = self._solved.get(name)
+            for symbol, bits in solved.hangs(mask) if solved else ((name, mask),):
+                found[symbol] = found.get(symbol, 0) | bits
+        return found
+
+    def origins(self, value: Number, bits: int) -> set[str]:
+        """Where the unknown bits of a number come from."""
+        if not isinstance(value, Scalar):
+            return set()
+        found = set(value.origin) if value.word.other & bits else set()
+        self._solve(s.symbol for s, _ in value.word.copies)
+        for source, mask in value.word.copies:
+            if (solved := self._solved.get(source.symbol)) and (there := _back(mask & bits, source.shift)):
+                for origin, held in solved.origins.items():
+                    found |= origin if held & there else set()
+        return found
+
+    def _solve(self, names: Iterable[str]) -> set[str]:
+        """Brings the phi symbols among some to what came in there, until nothing more does; returns which these are."""
+        wanted = {name for name in names if name in self._phis}
+        pending = [name for name in wanted if name not in self._solved]
+        fresh: dict[str, Scalar] = {}
         while pending:
             name = pending.pop()
-            if name in every:
+            if name in fresh or name in self._solved:
                 continue
-            every[name] = self._phis[name].content.word
-            pending += [s.symbol for s, _ in every[name].copies if s.symbol in self._phis]
+            fresh[name] = content = self._phis[name].content
+            pending += [n for n in _symbols(content) if n in self._phis]
         # In the order in which they were made most of them need only what came before.
-        order = sorted(every, key=lambda name: int(name.removeprefix("phi")))
+        order = sorted(fresh, key=lambda name: int(name.removeprefix("phi")))
         users: dict[str, list[str]] = {name: [] for name in order}
         for name in order:
-            for source in {s.symbol for s, _ in every[name].copies}:
-                if source in users:
-                    users[source].append(name)
-        found = dict(self._solved)
-        found |= {name: Word(WIDTH) for name in order if name not in found}
+            for source in _symbols(fresh[name]) & users.keys():
+                users[source].append(name)
+        self._solved |= {name: _Solved() for name in order}
         waiting = set(order)
         for _ in range(_ROUNDS):
             for name in order:
-                if name not in waiting:
-                    continue
-                waiting.discard(name)
-                word = every[name].applied(found) | found[name]
-                if word != found[name]:
-                    found[name] = word
-                    waiting.update(users[name])
+                if name in waiting:
+                    waiting.discard(name)
+                    if self._solved[name].grow(fresh[name], self._solved):
+                        waiting.update(users[name])
             if not waiting:
-                break
-        else:
-            found |= {name: Word.unknown(WIDTH) for name in order}
-        self._solved |= found
+                return wanted
+        for name in order:
+            self._solved[name].word = Word.unknown(WIDTH)
+        return wanted
 
-    def hangs(self, parts: Iterable[tuple[str, int]]) -> dict[str, int]:
-        """Bits of symbols, without phi symbols."""
-        seen: dict[str, int] = {}
-        pending = list(parts)
-        while pending:
-            name, mask = pending.pop()
-            fresh = mask & ~seen.get(name, 0)
-            if not fresh:
-                continue
-            seen[name] = seen.get(name, 0) | fresh
-            if phi := self._phis.get(name):
-                pending += deps(phi.content, fresh)
-        return {name: mask for name, mask in seen.items() if name not in self._phis}
 
-    def origins(self, value: Number, bits: int) -> set[str]:
-        """Where the bits of a number come from, apart from constants and from their own place."""
-        found: set[str] = set()
-        seen: dict[str, int] = {}
-        pending: list[tuple[Number, int]] = [(value, bits)]
-        while pending:
-            number, mask = pending.pop()
-            if not isinstance(number, Scalar):
-                continue
-            if number.word.other & mask:
-                found |= number.origin
-            for source, held in number.word.copies:
-                if (phi := self._phis.get(source.symbol)) and held & mask:
-                    there = held & mask
-                    there = there >> source.shift if source.shift >= 0 else there << -source.shift
-                    fresh = there & ~seen.get(source.symbol, 0)
-                    if fresh:
-                        seen[source.symbol] = seen.get(source.symbol, 0) | fresh
-                        pending.append((phi.content, fresh))
-        return found
+def _symbols(value: Scalar) -> set[str]:
+    return {s.symbol for s, _ in value.word.copies} | {name for _, on in value.taint for name, _ in on}
+
+
+def _back(mask: int, shift: int) -> int:
+    """The bits of a symbol that stand in ``mask`` of a word which copies it."""
+    return mask >> shift if shift >= 0 else mask << -shift
+
+
+class _Solved:
+    """A phi symbol in terms of others than phi symbols: ``taint`` on what unknown bits hang, ``origins`` where they come from."""
+
+    __slots__ = ("origins", "taint", "word")
+
+    def __init__(self) -> None:
+        self.word = Word(WIDTH)
+        self.taint: dict[Deps, int] = {}
+        self.origins: dict[frozenset[str], int] = {}
+
+    def hangs(self, mask: int) -> Iterator[tuple[str, int]]:
+        """The bits of symbols on which these bits hang."""
+        for source, bits in self.word.copies:
+            if bits & mask:
+                yield source.symbol, _back(bits & mask, source.shift)
+        for on, bits in self.taint.items():
+            if bits & mask:
+                yield from on
+
+    def grow(self, content: Scalar, solved: Mapping[str, _Solved]) -> bool:
+        """Adds what came in; whether that was anything new."""
+        inner = {s.symbol: solved[s.symbol] for s, _ in content.word.copies if s.symbol in solved}
+        word = (content.word.applied({name: s.word for name, s in inner.items()}) if inner else content.word) | self.word
+        taint, origins = dict(self.taint), dict(self.origins)
+        for mask, on in content.taint:
+            parts = [p for name, bits in on for p in (solved[name].hangs(bits) if name in solved else ((name, bits),))]
+            _put(taint, merged_deps(parts), mask)
+        if content.word.other and content.origin:
+            _put(origins, content.origin, content.word.other)
+        for source, mask in content.word.copies:
+            if known := inner.get(source.symbol):
+                for on, bits in known.taint.items():
+                    _put(taint, on, (bits << source.shift if source.shift >= 0 else bits >> -source.shift) & mask)
+                for origin, bits in known.origins.items():
+                    _put(origins, origin, (bits << source.shift if source.shift >= 0 else bits >> -source.shift) & mask)
+        if len(taint) > _MOST_PARTS:
+            taint = {merged_deps(part for on in taint for part in on): reduce(or_, taint.values())}
+        if len(origins) > _MOST_PARTS:
+            origins = {frozenset().union(*origins): reduce(or_, origins.values())}
+        changed = (word, taint, origins) != (self.word, self.taint, self.origins)
+        self.word, self.taint, self.origins = word, taint, origins
+        return changed
+
+
+_Key = TypeVar("_Key", Deps, frozenset[str])
+
+
+def _put(found: dict[_Key, int], key: _Key, mask: int) -> None:
+    if mask and key:
+        found[key] = found.get(key, 0) | mask
 
 
 def _named(word: Word) -> Word:

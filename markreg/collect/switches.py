@@ -27,7 +27,7 @@ _SOUTHBOUND = ("Datapath_Binding", "Port_Binding", "Multicast_Group", "Load_Bala
 _NEWEST, _ANY = "OpenFlow15", ",".join(f"OpenFlow1{minor}" for minor in range(6))
 # A name that is to be a word of a command: no path, no option.
 _NAME = re.compile(r"(?!-)[\w.@:+-]{1,120}")
-_TIMEOUT = 10
+_TIMEOUT = 30
 
 
 def read(node: Live) -> None:

@@ -118,9 +118,9 @@ def _finished(reading: Reading, bridges: dict[tuple[str, str], list[Scanned]]) -
     unread = []
     if missing := sorted(scanned.asks - defined, key=_number):
         named = ", ".join(missing[:_SHOWN]) + (", …" if len(missing) > _SHOWN else "")
-        of = f" of {scanned.bridge}" if scanned.bridge else ""
-        why = f"sends packets to group{'s'[: len(missing) > 1]} {named}, and dump-groups{of} is not there: what groups write is not known"
-        unread.append(Problem(reading.path, 0, why))
+        name = f"ovs-ofctl dump-groups {scanned.bridge}".strip()
+        groups = f"group{'s'[: len(missing) > 1]} {named}"
+        unread.append(Problem(name, 0, f"{reading.path} sends packets to {groups}, and this is not there: what groups write is not known"))
     return replace(reading, uses=uses_of(scanned, reading.scope, zones, known), unread=tuple(unread))
 
 

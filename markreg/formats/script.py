@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from markreg.manifests import documents, plain
 from markreg.manifests.commands import commands, of_text
 from markreg.model import Reading, Scope
@@ -11,12 +9,11 @@ from markreg.source import Source
 
 NAMES = ("script",)
 
-_SHELL = re.compile(r"#![ \t]*/\S*?(?:/env[ \t]+(?:-S[ \t]+)?)?(?:ba|da|k|z|a)?sh\b")
-
 
 def detect(source: Source) -> str | None:
-    """By the interpreter that the first line names."""
-    return NAMES[0] if _SHELL.match(source.head(256)) else None
+    """Never: what a script would do is of interest where somebody asks for it, and no capture of a node."""
+    del source
+    return None
 
 
 def read(source: Source, name: str, scope: Scope) -> Reading:

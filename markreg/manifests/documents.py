@@ -102,6 +102,13 @@ class Found:
 
     documents: list[Document] = field(default_factory=list)
     broken: list[Broken] = field(default_factory=list)
+    seen: set[int] = field(default_factory=set)
+
+    def new(self, node: Node) -> bool:
+        """Whether a node was not looked at before: an alias is the node that it names, and may stand there a million times."""
+        known = id(node) in self.seen
+        self.seen.add(id(node))
+        return not known and len(self.documents) < nodes.MOST
 
 
 def read(source: Source) -> Found:
@@ -131,6 +138,8 @@ def _plain(document: Document, content: str, form: str) -> Iterator[Document]:
 
 def _add(found: Found, source: Source, document: Document, depth: int) -> None:
     root = document.root
+    if root is None or not found.new(root):
+        return
     document.head = root
     metadata = child(root, "metadata")
     document.kind, document.api = text(child(root, "kind")), text(child(root, "apiVersion"))
@@ -189,6 +198,8 @@ def _like(document: Document, root: Node, chart: str = "", file: str = "") -> Do
 def _embed(found: Found, source: Source, around: Document, key: str, scalar: ScalarNode, depth: int, chart: str = "") -> None:
     """A file inside a value, if it is one."""
     content = str(scalar.value)
+    if not found.new(scalar):
+        return
     if len(content) < 5 or ("\n" not in content and content.lstrip()[:1] not in ("{", "[")):
         return
     document = Document(around.path, None, file=key, inside=around.name, chart=chart, secret=around.secret)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 LARGEST = 16 << 20
 DEEPEST = 200
+MOST = 20_000
 # More openings, a deeper indentation or more dashes in a row than this, and the events are counted before anything is composed:
 # the composer of libyaml's binding is recursive in C.
 _FEW = DEEPEST - 1
@@ -28,8 +29,7 @@ _OBJECTS = b"python/"
 _NULLS = ("", "~", "null", "Null", "NULL")
 _TAG = "tag:yaml.org,2002:str"
 _STANDS_FOR = "\ue000"
-_ACTION = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|<%.*?%>", re.DOTALL)
-_ALONE = re.compile(r"^[ \t]*(?:(?:\{\{.*?\}\}|\{%.*?%\})[ \t]*)+$", re.MULTILINE)
+_ACTIONS = (("{{", "}}"), ("{%", "%}"), ("<%", "%>"))
 _KEYED = re.compile(r"\s*(?:#[^\n]*\n\s*)*(?:[\w.-]+:(?:\s|$)|\{|- )")
 _TEMPLATE = re.compile(r"\{\{|\{%|<%")
 
@@ -75,14 +75,17 @@ def is_open(value: str) -> bool:
 
 def _without_actions(text: str) -> str:
     """A template with its actions blanked: a line of them is none, others are values that nobody knows. Columns stay."""
-
-    def blanked(match: re.Match[str]) -> str:
-        return re.sub(r"[^\n]", " ", match[0])
-
-    def filled(match: re.Match[str]) -> str:
-        return re.sub(r"[^\n]", _STANDS_FOR, match[0]).replace("\n", " ") if "\n" not in match[0] else blanked(match)
-
-    return _ACTION.sub(filled, _ALONE.sub(blanked, text))
+    made: list[str] = []
+    at = 0
+    while (start := min((n for n in (text.find(o, at) for o, _ in _ACTIONS) if n >= 0), default=-1)) >= 0:
+        end = text.find(next(c for o, c in _ACTIONS if text.startswith(o, start)), start + 2)
+        if end < 0:
+            break
+        action = text[start : end + 2]
+        made += [text[at:start], re.sub(r"[^\n]", " " if "\n" in action else _STANDS_FOR, action)]
+        at = end + 2
+    lines = "".join((*made, text[at:])).split("\n")
+    return "\n".join(" " * len(line) if _STANDS_FOR in line and not line.strip(f" \t{_STANDS_FOR}") else line for line in lines)
 
 
 def _composed(data: bytes) -> tuple[list[Node], Broken | None]:
@@ -100,6 +103,8 @@ def _composed(data: bytes) -> tuple[list[Node], Broken | None]:
             node = loader.get_node()
             if node is not None:
                 roots.append(node)
+            if len(roots) > MOST:
+                return roots, Broken(f"has more than {MOST} documents")
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         return roots, _broken(error)
     finally:
@@ -175,30 +180,35 @@ def shape(node: Node) -> str:
     return str(node.id)  # type: ignore[attr-defined]
 
 
-def entries(node: Node | None, depth: int = 0) -> Iterator[tuple[str, ScalarNode, Node]]:
+def entries(node: Node | None) -> Iterator[tuple[str, ScalarNode, Node]]:
     """The keys and values of a mapping, with what merge keys (``<<``) bring; nothing for any other node."""
-    if node is None or shape(node) != "mapping" or depth > 5:
-        return
-    merged: list[Node] = []
-    for key, value in node.value:
-        if shape(key) != "scalar":
+    queue, seen = [node], {id(node)}
+    while queue:
+        here = queue.pop()
+        if here is None or shape(here) != "mapping":
             continue
-        if key.value == "<<":
-            merged += value.value if shape(value) == "sequence" else [value]
-        else:
-            yield key.value, key, value
-    for other in merged:
-        if other is not node:
-            yield from entries(other, depth + 1)
+        for key, value in here.value:
+            if shape(key) != "scalar":
+                continue
+            if key.value != "<<":
+                yield key.value, key, value
+                continue
+            for other in reversed(value.value) if shape(value) == "sequence" else (value,):
+                if id(other) not in seen:
+                    seen.add(id(other))
+                    queue.append(other)
 
 
 def child(node: Node | None, key: str) -> Node | None:
-    """The value of a key; the last wins where it is there twice, as in Go's decoder."""
-    found = None
-    for name, _, value in entries(node):
-        if name == key:
-            found = value
-    return found
+    """The value of a key: the last of a mapping's own, as in Go's decoder, else what a merge key brings."""
+    if node is None or shape(node) != "mapping":
+        return None
+    merges = False
+    for name, value in reversed(node.value):
+        if name.value == key:
+            return value  # type: ignore[no-any-return]
+        merges |= name.value == "<<"
+    return next((value for name, _, value in entries(node) if name == key), None) if merges else None
 
 
 def items(node: Node | None) -> list[Node]:

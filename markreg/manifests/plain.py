@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from yaml.nodes import MappingNode, ScalarNode
 
 _SECTION = re.compile(r"[ \t]*\[([\w.:@-]+)\][ \t\r]*$")
-_SETTING = re.compile(r"[ \t]*([\w.:-]+)[ \t]*=[ \t]*(.*?)[ \t\r]*$")
+_SETTING = re.compile(r"[ \t]*([\w.:-]+)[ \t]*=[ \t]*(.*)$")
 _UCI_SECTION = re.compile(r"[ \t]*config[ \t]+['\"]?([\w.-]+)['\"]?(?:[ \t]+['\"]?([^'\"\s]+)['\"]?)?[ \t\r]*$")
 _UCI_OPTION = re.compile(r"[ \t]*(?:option|list)[ \t]+['\"]?([\w.-]+)['\"]?[ \t]+(?:'([^']*)'|\"([^\"]*)\"|(\S+))[ \t\r]*$")
 _COMMENT = re.compile(r"[ \t]*(?:[#;].*)?\r?$")
@@ -49,7 +49,9 @@ def read(text: str, form: str) -> tuple[MappingNode, str]:
             here = _open(sections, root, name, number, found.start(1))
         elif (found := _SETTING.match(line)) and not _COMMENT.fullmatch(line):
             key = found[1].lower() if sections.keys() & _WIREGUARD else found[1]
-            value = found[2][1:-1] if found[2][:1] in ("'", '"') and found[2][-1:] == found[2][:1] and len(found[2]) > 1 else found[2]
+            said = found[2].rstrip()
+            quoted = len(said) > 1 and said[0] in "'\"" and said[-1] == said[0]
+            value = said[1:-1] if quoted else said
             here.value.append((_scalar(key, number, found.start(1)), _scalar(value, number, found.start(2))))
     kinds = {"WireGuard": "interface" in sections, "Unit": bool(sections.keys() & {"Service", "Unit", "Socket"})}
     return root, next((k for k, there in kinds.items() if there), "")

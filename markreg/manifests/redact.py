@@ -10,8 +10,13 @@ from markreg.source import Source, decode
 _SECRET_OBJECT = re.compile(r"""(?<![\w-])["']?kind["']?[ \t]*:[ \t]*["']?Secret["']?[ \t]*(?=[,}\r\n]|\Z)""")
 _DOCUMENT = re.compile(r"^---(?:[ \t].*)?$", re.MULTILINE)
 _WORDS = r"(?:passw(?:or)?d|passphrase|secret|token|credential|private_?key|preshared_?key|auth_?key|join_?key|api_?key)"
-_SETTING = re.compile(rf"""(["']?[\w.-]*{_WORDS}[\w-]*["']?[ \t]*[:=][ \t]*)([^\s,{{}}\[\]]+)""", re.IGNORECASE)
-_VARIABLE = re.compile(rf"""(name:[ \t]*["']?\w*{_WORDS}\w*["']?[ \t]*(?:,|\n)[ \t]*["']?value["']?:[ \t]*)([^\n,}}]+)""", re.IGNORECASE)
+_SETTING = re.compile(
+    rf"""((?<![\w.-])[\w.-]{{0,80}}?{_WORDS}[\w-]{{0,40}}["']?[ \t]{{0,9}}[:=][ \t]{{0,9}})([^\s,{{}}\[\]]+)""", re.IGNORECASE
+)
+_VARIABLE = re.compile(
+    rf"""(name:[ \t]{{0,9}}["']?\w{{0,80}}?{_WORDS}\w{{0,40}}["']?[ \t]{{0,9}}(?:,|\n)[ \t]{{0,80}}["']?value["']?:[ \t]{{0,9}})([^\n,}}]+)""",
+    re.IGNORECASE,
+)
 _KEY_VALUE = re.compile(r"""^([ \t{,-]*["']?[\w.-]+["']?[ \t]*:[ \t]*)(.*)$""")
 _HEADS = re.compile(r"""["']?(?:apiVersion|kind|metadata|type|name|namespace|data|stringData|labels|annotations|immutable)["']?[ \t]*:""")
 _INLINE = re.compile(r"""((?<![\w-])(?:stringD|d)ata["']?[ \t]*:[ \t]*\{)(.*)""")

@@ -20,7 +20,7 @@ _MARKS = {
     "--mark", "--set-mark", "--set-xmark", "--and-mark", "--or-mark", "--xor-mark", "--nfmask", "--ctmask", "--mask", "--tproxy-mark",
     "--on-ip-mark", "fwmark", "mark",
 }  # fmt: skip
-_EXPANSION = re.compile(r"\$\{[^}]*\}|\$\([^)]*\)|\$\w+|`[^`]*`|\ue000+|\{\{.*?\}\}")
+_EXPANSION = re.compile(r"\$\{[^}]{0,200}\}|\$\([^)]{0,200}\)|\$\w+|`[^`]{0,200}`|\ue000+|\{\{.{0,200}?\}\}")
 _VERBS = {"-A": "-A", "--append": "-A", "-I": "-I", "--insert": "-I", "-R": "-A", "--replace": "-A", "-N": "-N", "--new-chain": "-N"}
 # Commands that add nothing.
 _GONE = re.compile(r"-[DCFXZLSEVh]|--(?:delete|check|flush|delete-chain|zero|list|list-rules|rename-chain|version|help)")

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from yaml.nodes import Node
 
 _POD_SPECS = ("spec.template.spec", "spec.jobTemplate.spec.template.spec")
+# Of anything in one Pod: more are aliases of an attacker.
+_MOST = 1000
 _CONTAINERS = ("initContainers", "containers", "ephemeralContainers")
 
 
@@ -72,7 +74,7 @@ def processes(document: Document) -> Iterator[Process]:
         return
     host = text(child(spec, "hostNetwork")) == "true"
     for group in _CONTAINERS:
-        for container in items(child(spec, group)):
+        for container in items(child(spec, group))[:_MOST]:
             if nodes.shape(container) == "mapping":
                 yield _container(document, container, host)
 
@@ -82,9 +84,9 @@ def _container(document: Document, container: Node, host: bool) -> Process:
     made = Process(document, text(child(container, "name")), text(image), container, image, host)
     for key in ("command", "args"):
         value = child(container, key)
-        for node in items(value) or ([value] if value is not None and text(value) else []):
+        for node in items(value)[:_MOST] or ([value] if value is not None and text(value) else []):
             made.words += _words(node) if text(node) else []
-    for entry in items(child(container, "env")):
+    for entry in items(child(container, "env"))[:_MOST]:
         name, value, given = text(child(entry, "name")), child(entry, "value"), child(entry, "valueFrom")
         if not name:
             continue

@@ -115,17 +115,19 @@ class Reaching:
         self._collect()
         return self.facts
 
-    def _start(self, left: State) -> State:
+    def _start(self, kind: str, left: State) -> State:
+        """A packet's fields when it comes. On a connection there is 0 at first, and then what packets before it left."""
         state = [0] * (2 * len(self.slots))
         for (name, _), slot in self.slots.items():
-            state[slot] = _ENTRY
+            if not connection(name) or kind == "new":
+                state[slot] = _ENTRY
             if connection(name):
                 state[slot] |= left[slot]
                 state[slot + 1] |= left[slot + 1]
         return state
 
     def _live(self, life: Life, kind: str, left: State) -> None:
-        state: State | None = self._start(left)
+        state: State | None = self._start(kind, left)
         for stage in life.stages:
             if state is None:
                 return

@@ -104,14 +104,15 @@ class Walk:
     def _connections(self, plans: Sequence[tuple[Life, Sequence[Planned], Sequence[str]]], kinds: Sequence[str]) -> None:
         """All packets of connections that go these ways."""
         new: _Pool = {(0, tuple(Mark() for _ in self.names)): None}
-        pool = dict(new)
+        pool: _Pool = {}
         while new:
             left: _Pool = {}
             for life, plan, there in plans:
-                for kind in [k for k in kinds if k in there]:
+                for kind in [k for k in kinds if k in there and (pool or k == "new")]:
                     self._live(life, plan, kind, new, left)
-            new = {held: trail for held, trail in left.items() if held not in pool}
-            pool |= new
+            fresh = {held: trail for held, trail in left.items() if held not in pool}
+            pool |= fresh
+            new = fresh
 
     def _live(self, life: Life, plan: Sequence[Planned], kind: str, pool: _Pool, left: _Pool) -> None:
         kinds = self.packets.kinds
@@ -132,6 +133,7 @@ class Walk:
                 self._keep(dropped, left)
             if stage.name == "output":
                 states = {s._replace(oif=kinds["oif"].any): t for s, t in states.items()}
+        self._keep(states, left)
 
     def _keep(self, states: Ways, pool: _Pool) -> None:
         """What stays on the connection."""

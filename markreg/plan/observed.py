@@ -23,14 +23,13 @@ class ObservedError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A statement of a node: who uses which bits of a field, and the value where it is one. ``reads``: it only looks."""
+    """A statement of a node: who uses which bits of a field, and the value where it is one."""
 
     field: str
     mask: int
     owner: str
     reservation: str
     value: int | None
-    reads: bool
     file: str
 
     def whole(self, width: int) -> bool:
@@ -68,7 +67,7 @@ def read(paths: Iterable[Path]) -> Observed:
             mask = _number(item.get("mask"))
             if mask:
                 owner, field, reservation = (str(item.get(k) or "") for k in ("owner", "field", "reservation"))
-                uses.append(Seen(field, mask, owner, reservation, _number(item.get("value")), item.get("access") == "read", str(path)))
+                uses.append(Seen(field, mask, owner, reservation, _number(item.get("value")), str(path)))
         for item in _tables(document.get("components")):
             name, layout, release, confidence = (str(item.get(k) or "") for k in ("name", "layout", "release", "confidence"))
             if confidence != "low":

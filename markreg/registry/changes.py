@@ -16,7 +16,7 @@ from typing import Literal
 from markreg.bits import format_bits, full
 from markreg.registry import numbers, scopes
 from markreg.registry.accepted import today
-from markreg.registry.effective import Effective, Resolver, layouts
+from markreg.registry.effective import Resolver, layouts
 from markreg.registry.model import Registry, Reservation
 from markreg.registry.overlaps import Overlap, overlap, pool_resolver
 from markreg.registry.releases import Interval
@@ -276,11 +276,10 @@ def _bits(field: str, mask: int) -> str:
     return f"{field} {format_bits(mask)}" if mask else "no bits"
 
 
-def _place(held: _Held | Effective) -> str:
-    row = held.row if isinstance(held, _Held) else held.reservation
+def _place(held: _Held) -> str:
     said = _bits(held.field, held.mask)
-    if row.value_range is not None:
-        said += f" values {row.value_range}"
+    if held.row.value_range is not None:
+        said += f" values {held.row.value_range}"
     if held.scope != ("host",):
         said += f" in {', '.join(held.scope)}"
     return said

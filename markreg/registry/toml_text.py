@@ -75,7 +75,10 @@ class Entry:
 
 @dataclass(slots=True)
 class Block:
-    """A table with a header: ``path`` from the block around it, ``many`` for one of an array. ``footer``: comments that close it."""
+    """A table with a header: ``path`` from the block around it, ``many`` for one of an array. ``footer``: comments that close it.
+
+    ``last``: of the blocks inside, by path, the one that a header further down means.
+    """
 
     above: list[str] = field(default_factory=list)
     path: tuple[str, ...] = ()
@@ -84,6 +87,7 @@ class Block:
     entries: list[Entry] = field(default_factory=list)
     footer: list[str] = field(default_factory=list)
     blocks: list[Block] = field(default_factory=list)
+    last: dict[tuple[str, ...], Block] = field(default_factory=dict)
 
     def value(self, name: str) -> Value | None:
         """The value of a key."""
@@ -171,6 +175,7 @@ class _Reader:
         parent, path = _parent(root, tuple(parts))
         block = Block(above, path, many, self._rest())
         parent.blocks.append(block)
+        parent.last[path] = block
         return block
 
     def _until_equals(self) -> str:
@@ -287,10 +292,7 @@ def _key(text: str) -> str:
 def _parent(root: Block, parts: tuple[str, ...]) -> tuple[Block, tuple[str, ...]]:
     """The block that a header stands in, and the way from there."""
     here = root
-    while len(parts) > 1:
-        inner = next((b for b in reversed(here.blocks) if len(b.path) < len(parts) and parts[: len(b.path)] == b.path), None)
-        if inner is None:
-            break
+    while inner := next((here.last[parts[:n]] for n in range(len(parts) - 1, 0, -1) if parts[:n] in here.last), None):
         here, parts = inner, parts[len(inner.path) :]
     return here, parts
 

@@ -14,7 +14,7 @@ import pytest
 
 from markreg.collect.limits import Budget
 from markreg.collect.tools import machine
-from markreg.formats import ovsdb
+from markreg.formats import dpctl_conntrack, odp, ovsdb
 from markreg.model import Scope
 from markreg.rows import Row
 from markreg.source import Source
@@ -111,6 +111,24 @@ def test_everything_of_a_switch_is_captured(switch: Switch, monkeypatch: pytest.
     megaflows = {(u.field, u.access, u.mask, u.scope.zone) for u in readings[NAMES[7]].uses}
     assert megaflows >= {("skb_mark", "write", 0xF0, None), ("ct_mark", "write", 2, "5"), ("ct_mark", "read", 1, "5")}
     assert not any(KEY.encode() in c.data for c in node.captures)
+
+
+def test_every_way_to_list_a_datapath_says_the_same(switch: Switch) -> None:
+    said = []
+    for options in ((), ("-m",), ("--names",), ("-m", "--names")):
+        text = switch.appctl("dpctl/dump-flows", *options)
+        reading = odp.read(Source("dump", text.encode()), "odp", Scope())
+        assert not reading.problems
+        assert not reading.opaque
+        said.append({(u.field, u.access, u.mask, u.value, u.scope.zone) for u in reading.uses})
+    assert said[0]
+    assert all(one == said[0] for one in said), "-m prints what is not looked at as a mask of 0"
+    carried = []
+    for options in ((), ("-m",), ("-s",), ("-m", "-s")):
+        text = switch.appctl("dpctl/dump-conntrack", *options)
+        seen = dpctl_conntrack.read(Source("dump", text.encode()), "dpctl-conntrack", Scope()).seen
+        carried.append({(s.field, s.value, s.zone) for s in seen})
+    assert carried == [{("ct_mark", 2, "5"), ("ct_label", 42 << 96, "5")}] * 4
 
 
 def test_audited_live_and_from_an_archive_it_is_the_same(switch: Switch, tmp_path: Path) -> None:

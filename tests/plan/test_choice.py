@@ -67,7 +67,7 @@ def pick(registry: Registry, width: int = 1, bits: int | None = None, observed: 
 
 
 def seen(mask: int, owner: str = "unattributed:x", value: int | None = None, field: str = "ct_mark") -> Seen:
-    return Seen(field, mask, owner, "", value, False, "node.json")
+    return Seen(field, mask, owner, "", value, "node.json")
 
 
 class TestBits:

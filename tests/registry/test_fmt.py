@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -144,6 +145,13 @@ def test_a_component_file_has_an_order_too() -> None:
 def test_what_is_no_toml_is_left_alone(text: str) -> None:
     with pytest.raises(FormatError):
         formatted(text)
+
+
+def test_large_files_take_no_more_time_than_their_size() -> None:
+    text = "version = 1\n" + "".join(f"[a{n}.b.c]\nx = [1, [2, {{ y = 3 }}]]\n" for n in range(20_000))
+    start = time.process_time()
+    assert formatted(text)
+    assert time.process_time() - start < 15
 
 
 def test_a_long_list_gets_a_line_for_each_element() -> None:
