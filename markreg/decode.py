@@ -14,6 +14,7 @@ from markreg.model import Seen
 from markreg.nodemap import UNATTRIBUTED, Known, NodeMap
 from markreg.observation import identified
 from markreg.registry.effective import Effective, Resolver, layouts
+from markreg.registry.elsewhere import moved
 from markreg.registry.model import ComponentEntry, Field, Registry
 from markreg.registry.numbers import excludes, extract
 from markreg.registry.releases import Interval
@@ -164,7 +165,7 @@ class Decoder:
             release = releases.low
             rows = tuple(
                 row
-                for row in resolver.rows(entry.name)
+                for row in (*resolver.rows(entry.name), *moved(self.registry, entry, releases))
                 if row.field == name and row.mask and row.certain and release in Interval(row.reservation.since, row.reservation.until)
             )
             if rows:

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field, replace
 from itertools import combinations
 
 from markreg.attribution.logical import release_of
-from markreg.attribution.ovn_shapes import FlowShape, Layout, fitting, named, shapes
+from markreg.attribution.ovn_shapes import STATEFUL, FlowShape, Layout, fitting, named, shapes
+from markreg.attribution.ovn_shapes import layouts as every_layout
 from markreg.attribution.scoped import within
 from markreg.model import Confidence, Reading, Use
 from markreg.registry.effective import Effective, Resolver, layouts
@@ -124,10 +125,12 @@ class FlowOwners:
         Where others do so too, the two that are a layout's, with most of these flows.
         """
         masks = {row.mask for name in ("label", "obs_point_id") for row in self._rows.get(name, ())}
+        known = {x.stages[stage] for x in every_layout() for stage in STATEFUL}
         found: Counter[int] = Counter()
         for use in bridge.uses:
-            if use.field == "ct_label" and use.scope.zone == "reg13" and use.place.table.isdigit() and any(_copied(use, m) for m in masks):
-                found[int(use.place.table)] += len(use.lines)
+            table = _table(use)
+            if use.field == "ct_label" and use.scope.zone == "reg13" and table in known and any(_copied(use, m) for m in masks):
+                found[table] += len(use.lines)
         pairs = [p for p in combinations(sorted(found), 2) if fitting(p)] if len(found) > 2 else [tuple(sorted(found))]
         return max(pairs, key=lambda pair: sum(found[t] for t in pair), default=())
 
@@ -172,8 +175,7 @@ class FlowOwners:
 
     def _written_as(self, shape: FlowShape, use: Use, known: Sequence[Layout]) -> bool:
         """Whether a write is whole sub-fields of a shape, in their zone and their releases, where such a flow stands."""
-        table = int(use.place.table) if use.place.table.isdigit() else None
-        if not shape.at(table, use.place.priority, known) or (use.target and not shape.follows):
+        if not shape.at(_table(use), use.place.priority, known) or (use.target and not shape.follows):
             return False
         here = [row for name in shape.writes for row in self._rows.get(name, ()) if row.field == use.field and _of_time(row, known)]
         if any(row.mask & ~use.mask for row in here if row.reservation.name in shape.always):
@@ -183,6 +185,12 @@ class FlowOwners:
             if not row.mask & ~use.mask and within(self._registry, row.scope, use):
                 mask |= row.mask
         return mask == use.mask
+
+
+def _table(use: Use) -> int:
+    """The number of an OpenFlow table, -1 for one that is named."""
+    text = use.place.table
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 5 else -1
 
 
 def _at(found: Verdict | dict[int, Verdict], line: int) -> Verdict:

@@ -40,11 +40,11 @@ class FlowShape:
     priority: Ranges
     follows: bool
 
-    def at(self, table: int | None, priority: int | None, known: Collection[Layout]) -> bool:
-        """Whether such a flow may stand in a table; without a known layout in any."""
+    def at(self, table: int, priority: int | None, known: Collection[Layout]) -> bool:
+        """Whether such a flow may stand in a table (-1: not known which); without a known layout in any."""
         if self.priority and priority is not None and not any(low <= priority <= high for low, high in self.priority):
             return False
-        if not self.stages or not known or table is None:
+        if not self.stages or not known or table < 0:
             return True
         return any(layout.stages.get(stage) == table for layout in known for stage in self.stages)
 

@@ -213,8 +213,8 @@ def _noted(a: Scalar, bits: int, value: int, facts: Facts) -> Facts:
             mask, is_one = mask << -source.shift, is_one << -source.shift
         was_mask, was_value = found.get(source.symbol, (0, 0))
         found[source.symbol] = (was_mask | mask, (was_value & ~mask) | is_one)
-    while len(found) > _MOST_FACTS:
-        del found[next(iter(found))]  # the oldest; to know less is no fault
+    while len(found) > _MOST_FACTS and any(name.startswith("phi") for name in found):
+        del found[next(name for name in found if name.startswith("phi"))]  # the oldest; to know less is no fault
     return found
 
 

@@ -137,13 +137,14 @@ def _acts(scan: Scan, listing: Listing, lines: Lines) -> Iterator[tuple[Statemen
 
 def _slotted(listing: Listing, statement: Statement, lines: Lines) -> Statement:
     """A statement whose value is made of constants alone, with all of its values."""
-    at = [(listing.slots.index(slot), shift, mask) for slot, shift, mask in statement.slots]
+    # What metadata is set to tells lines apart as masks do: it is the same in all of them.
+    at = [(listing.slots.index(slot) if slot in listing.slots else None, slot, shift, mask) for slot, shift, mask in statement.slots]
     numbers: set[int] = set()
     try:
-        for texts in {tuple(values[i] for i, _, _ in at) for values in lines.by}:
+        for values in {tuple(v[i] for i, _, _, _ in at if i is not None): v for v in lines.by}.values():
             number = 0
-            for text, (_, shift, mask) in zip(texts, at, strict=True):
-                whole = parse_int(text)
+            for i, slot, shift, mask in at:
+                whole = parse_int(listing.constants[slot] if i is None else values[i])
                 number |= (whole << shift if shift >= 0 else whole >> -shift) & mask
             numbers.add(number)
     except BitsError:

@@ -13,10 +13,8 @@ _WORDS = r"(?:passw(?:or)?d|passphrase|secret|token|credential|private_?key|pres
 _SETTING = re.compile(
     rf"""((?<![\w.-])[\w.-]{{0,80}}?{_WORDS}[\w-]{{0,40}}["']?[ \t]{{0,9}}[:=][ \t]{{0,9}})([^\s,{{}}\[\]]+)""", re.IGNORECASE
 )
-_VARIABLE = re.compile(
-    rf"""(name:[ \t]{{0,9}}["']?\w{{0,80}}?{_WORDS}\w{{0,40}}["']?[ \t]{{0,9}}(?:,|\n)[ \t]{{0,80}}["']?value["']?:[ \t]{{0,9}})([^\n,}}]+)""",
-    re.IGNORECASE,
-)
+_NAMED = rf"""name:[ \t]{{0,9}}["']?\w{{0,80}}?{_WORDS}\w{{0,40}}["']?[ \t]{{0,9}}(?:,|\n)[ \t]{{0,80}}"""
+_VARIABLE = re.compile(rf"""({_NAMED}["']?value["']?:[ \t]{{0,9}})([^\n,}}]+)""", re.IGNORECASE)
 _KEY_VALUE = re.compile(r"""^([ \t{,-]*["']?[\w.-]+["']?[ \t]*:[ \t]*)(.*)$""")
 _HEADS = re.compile(r"""["']?(?:apiVersion|kind|metadata|type|name|namespace|data|stringData|labels|annotations|immutable)["']?[ \t]*:""")
 _INLINE = re.compile(r"""((?<![\w-])(?:stringD|d)ata["']?[ \t]*:[ \t]*\{)(.*)""")

@@ -9,7 +9,8 @@ from functools import reduce
 from operator import or_
 
 from markreg.bits import BitsError, format_bits, format_mask, full, parse_bits, parse_int, split_field
-from markreg.registry.effective import Effective, Resolver
+from markreg.registry.effective import Effective
+from markreg.registry.elsewhere import everywhere
 from markreg.registry.errors import did_you_mean
 from markreg.registry.model import Recognise, Registry
 from markreg.registry.numbers import extract, parse_ranges
@@ -75,8 +76,7 @@ def look_up(registry: Registry, what: str) -> Answer:
 
 
 def _rows(registry: Registry) -> list[Effective]:
-    resolver = Resolver(registry)
-    return [row for name in registry.components for row in resolver.rows(name)]
+    return [row for entry in registry.components.values() for row in everywhere(registry, entry)]
 
 
 def _component(registry: Registry, rows: Sequence[Effective], what: str) -> Answer | None:

@@ -95,6 +95,13 @@ def test_many_values_are_one_use() -> None:
     assert len(test.lines) == len(write.lines) == 100
 
 
+def test_many_values_beside_one_of_metadata() -> None:
+    line = "table=0,priority=1,tcp,tp_dst={n},actions=set_field:{n:#x}->reg0,set_field:{n:#x}/0xf->pkt_mark,set_field:0x7->metadata\n"
+    uses = read("".join(line.format(n=n) for n in range(1, 13)), fields=("ovs.reg0", "ovs.metadata")).uses
+    values = {use.field: (use.value, use.values, len(use.lines)) for use in uses}
+    assert values == {"ovs.metadata": (7, (), 12), "ovs.reg0": (None, ((1, 12),), 12), "skb_mark": (None, ((1, 12),), 12)}
+
+
 def test_a_bad_number_among_good_ones_is_said() -> None:
     lines = [f"table=0,priority=1,ip,tp_dst={n},actions=load:{v}->NXM_NX_PKT_MARK[0..7]\n" for n, v in enumerate(("0x1", "0x1ff", "0x2"))]
     reading = read("".join(lines))

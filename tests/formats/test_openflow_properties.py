@@ -105,6 +105,24 @@ def test_shortcuts_change_nothing(text: str, fields: frozenset[str]) -> None:
     assert read(text, False, fields) == read(text, True, fields)
 
 
+@settings(max_examples=60)
+@given(lists, st.lists(st.integers(0, 0xFFFF), min_size=12, max_size=12, unique=True), st.sampled_from((frozenset[str](), ASKED - MARKS)))
+def test_a_use_of_many_values_holds_each(text: str, drawn: list[int], fields: frozenset[str]) -> None:
+    """The same list with other numbers in each line: whatever one line does, the use of all lines does."""
+    texts = [f"table=1,priority=2,tp_dst={n},tcp,actions={text.replace('0x', hex(n), 1)}\n" for n in drawn]
+    texts = [t if cut(t)[0] == cut(texts[0])[0] else texts[0] for t in texts]
+    whole = read("".join(texts), fields=fields)
+    for number, line in enumerate(texts, 1):
+        for use in read(line, fields=fields).uses:
+            found = [u for u in whole.uses if number in u.lines and (u.field, u.access, u.scope) == (use.field, use.access, use.scope)]
+            assert found, use
+            if use.effect is not None:
+                state = {symbol: 0x5A5A5A5A for (symbol, _, _), _ in use.effect.copies}
+                value = use.effect.value(state)
+                assert value is None or any(u.effect and u.effect.allows(value, state) for u in found), (use, found)
+            assert any(not use.mask & ~u.mask for u in found) or use.access != "read"
+
+
 @given(st.sampled_from(LINES), st.data())
 def test_damaged_lines_are_read_or_said(line: str, data: st.DataObject) -> None:
     at = data.draw(st.integers(0, len(line)))

@@ -57,15 +57,15 @@ class Component:
     lookup: str = ""
 
 
-def component(rng: random.Random, name: str) -> Component:
-    """One or two writers, perhaps a save and a restore, and a match, with random bits."""
+def component(rng: random.Random, name: str, carries: bool) -> Component:
+    """One or two writers, a save and a restore where it ``carries``, and a match, with random bits."""
     made = Component(name, rng.choice(("legacy", "nft")))
     for number in range(rng.randint(1, 2)):
         table = rng.choice(TABLES)
         chain = f"{name}-w{number}"
         made.jumps.append(f"{table} {_base(rng, table)} > {chain}")
         made.rules.append(f"{table} {chain} | {_guard(rng)}{_write(rng)}")
-    if rng.random() < 0.4:
+    if carries:
         mask = rng.choice(("0xff", "0xffffffff"))
         made.jumps += [f"mangle PREROUTING > {name}-c", f"mangle {rng.choice(('POSTROUTING', 'FORWARD', 'INPUT'))} > {name}-s"]
         made.rules.append(f"mangle {name}-c | {_guard(rng)}-j CONNMARK --restore-mark --nfmask {mask} --ctmask {mask}")
@@ -253,7 +253,9 @@ def told(parts: list[Component]) -> tuple[set[tuple[str, str, str]], bool]:
 
 def judge(rng: random.Random, router: Router, met: Counter[str]) -> list[str]:
     """One node; every difference between packets and markreg."""
-    parts = [component(rng, name) for name in ("aa", "bb", "cc", "dd")[: rng.randint(2, 4)]]
+    names = ("aa", "bb", "cc", "dd")[: rng.randint(2, 4)]
+    carrier = rng.choice((*names, ""))  # what several save over each other nobody alone is to blame for
+    parts = [component(rng, name, name == carrier) for name in names]
     if sum(bool(p.lookup) for p in parts) > 1:
         return []  # two rules into one table would count together
     load(parts)
@@ -299,11 +301,11 @@ def _silenced(part: Component) -> tuple[list[str], list[str]]:
     return [j for j in part.jumps if j.endswith("-r")], [r for r in part.rules if f"{part.name}-r |" in r]
 
 
-def inside(count: int, seed: int) -> tuple[list[str], Counter[str]]:
+def inside(count: int, seed: int, first: int = 0) -> tuple[list[str], Counter[str]]:
     """So many nodes in this namespace."""
     met: Counter[str] = Counter()
     differences: list[str] = []
-    router, number = Router(), 0
+    router, number = Router(), first
     while met["nodes"] < count:
         rng = random.Random(f"{seed} {number}")
         differences += [f"node {number} of seed {seed}: {d}" for d in judge(rng, router, met)]
@@ -331,9 +333,11 @@ def main() -> int:
     options.add_argument("--count", type=int, default=40)
     options.add_argument("--seed", type=int, default=1)
     options.add_argument("--inside", action="store_true")
+    options.add_argument("-v", action="store_true", help="print the ways that markreg found")
+    options.add_argument("--first", type=int, default=0)
     chosen = options.parse_args()
     start = time.monotonic()
-    differences, met = (inside if chosen.inside else outside)(chosen.count, chosen.seed)
+    differences, met = inside(chosen.count, chosen.seed, chosen.first) if chosen.inside else outside(chosen.count, chosen.seed)
     print("\n".join(_lines(met)))
     for difference in differences:
         print(f"\n{difference}")
