@@ -116,7 +116,7 @@ def objects(folder: Path, counts: list[int], times: int) -> None:
         print("\n  clang, which makes the BPF objects, is not here")
         return
     print(
-        f"\n  {'instructions':>12} {'programs':>8} {'audit s':>8} {'peak MB':>8} {'read s':>7} {'analyse s':>9} {'visits':>8} {'µs a visit':>10}"
+        f"\n  {'instructions':>12} {'programs':>8} {'audit s':>8} {'peak MB':>8} {'read s':>7} {'analyse s':>9} {'visits':>8} {'µs':>6}"
     )
     for count in counts:
         subprocess.run([sys.executable, "-m", "bench.bpf", str(count), path], check=True)
@@ -124,7 +124,7 @@ def objects(folder: Path, counts: list[int], times: int) -> None:
         inner = bpf.best_of(path, times)
         print(
             f"  {inner.instructions:12,} {count:8,} {cost.seconds:8.2f} {cost.peak / MB:8.0f} {inner.reading:7.2f} {inner.analysis:9.2f} "
-            f"{inner.visits:8,} {inner.analysis / inner.visits * 1e6:10.2f}{told(cost.status)}"
+            f"{inner.visits:8,} {inner.analysis / inner.visits * 1e6:6.2f}{told(cost.status)}"
         )
 
 

@@ -7,6 +7,7 @@ from typing import Literal
 
 from markreg.deployment import Deployed
 from markreg.pipelines import Pipeline
+from markreg.programs import BpfProgram
 from markreg.rows import Row, ZoneName
 from markreg.transfer import Predicate, Word
 
@@ -229,47 +230,6 @@ class Seen:
     count: int
     path: str
     line: int
-
-
-@dataclass(frozen=True, slots=True)
-class BpfSite:
-    """A store of a BPF program to a word: ``effect`` is what the word holds then, in terms of the program's start, and ``mask`` the bits that may
-    differ from it; ``keeps`` are the bits that the store itself leaves alone. ``origin``: where unknown bits come from. ``size`` in bytes;
-    ``net``: whether it is there at the end; ``possible``: whether it may go elsewhere. ``assumed``: what it is if ``assumption`` holds.
-    """
-
-    field: str
-    clause: str
-    effect: Word
-    mask: int
-    keeps: int
-    origin: tuple[str, ...]
-    size: int
-    net: bool
-    possible: bool = False
-    assumed: Word | None = None
-    assumption: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class BpfProgram:
-    """What the analysis of a BPF program says of itself. ``reads`` and ``writes``: masks of words by name; ``known``: of ``writes`` the bits of
-    which it is known what they become. ``tails``: map and slot of tail calls. ``notes`` are diagnostics, ``limits`` why it is not exact.
-    """
-
-    path: str
-    place: Place
-    type: str
-    reads: tuple[tuple[str, int], ...] = ()
-    writes: tuple[tuple[str, int], ...] = ()
-    known: tuple[tuple[str, int], ...] = ()
-    sites: tuple[BpfSite, ...] = ()
-    tails: tuple[tuple[str, int | None], ...] = ()
-    maps: tuple[str, ...] = ()
-    assumptions: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-    limits: tuple[str, ...] = ()
-    visits: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,7 @@ def _read(known: Known, fields: frozenset[str]) -> Reading:
 
 def build(gathered: Gathered, registry: Registry, fields: frozenset[str] = frozenset()) -> Node:
     """The node that the gathered sources describe; ``fields``: registers that are asked for."""
-    readings = once(read(gathered.known, fields))
+    readings = once(read(gathered.known, fields | _planned(registry)))
     if not gathered.repository:
         # What commands in a manifest would do is seen in the rules of the node.
         readings = [replace(r, uses=(), tables=(), rules=(), opaque=()) if r.documents else r for r in readings]
@@ -70,6 +70,12 @@ def build(gathered: Gathered, registry: Registry, fields: frozenset[str] = froze
         pool=gathered.pool,
         programs=tuple(p for r in readings for p in r.programs),
     )
+
+
+def _planned(registry: Registry) -> frozenset[str]:
+    """The fields in which a plan reserves something itself: registers among them are read as marks are."""
+    names = registry.declared if registry.kind == "plan" else ()
+    return frozenset(row.field for name in names for row in registry.components[name].reservation if row.field)
 
 
 def _input(reading: Reading) -> Input:

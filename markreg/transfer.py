@@ -206,8 +206,8 @@ class Word(NamedTuple):
 
     def only(self, mask: int) -> Word:
         """The possibilities of the bits in ``mask`` and none elsewhere: a part to be joined with its complement."""
-        copies = {source: bits & mask for source, bits in self.copies}
-        return Word.make(self.width, self.zero & mask, self.one & mask, copies, self.other & mask)
+        copies = tuple((source, kept) for source, bits in self.copies if (kept := bits & mask)) if self.copies else ()
+        return Word(self.width, self.zero & mask, self.one & mask, copies, self.other & mask)
 
     def masked_into(self, base: Word, mask: int) -> Word:
         """This word in the bits of ``mask``, ``base`` in the others."""

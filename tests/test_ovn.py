@@ -283,3 +283,24 @@ def test_a_stranger_that_writes_labels_does_not_hide_the_release(tmp_path: Path)
     node = read(tmp_path / "node", files)
     assert "tables 26 and 49 commit as in OVN" in node.components[0].evidence[0]
     assert owners(node)["unattributed:br-int/cookie 0x5eedf00d"] == 2
+
+
+def test_a_plan_that_reserves_registers_has_them_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = """version = 1
+extends = "builtin"
+[[component]]
+name = "mirroring"
+[[component.reservation]]
+name = "seen"
+field = "ovs.reg6"
+bits = "0"
+scope = ["br-int"]
+source = "docs"
+"""
+    stranger = " cookie=0x5eedf00d, table=12, priority=50,ip actions=set_field:0x1/0x1->reg6,resubmit(,13)\n"
+    files = case("silent-ovn-23.03")
+    files[FLOWS] += stranger
+    write(tmp_path, {**files, "plan.toml": plan})
+    command = f"markreg audit {FLOWS} {GROUPS} --registry plan.toml --select MK101,MK102,MK103,MK106"
+    assert "ovs.reg6" in markreg(command, tmp_path, monkeypatch)
+    assert "ovs.reg" not in markreg(f"markreg audit {FLOWS} {GROUPS}", tmp_path, monkeypatch)

@@ -193,6 +193,7 @@ class Calls:
             end.regs = st.regs[:6] + end.regs[6:]
             if not self.machine.meetings.merge(place, st, end):
                 break
+            self.memory.defined.update(phi.symbol for phi in self.machine.meetings.phis.get(place, {}).values())
         else:
             self.events.limits["a callback changes the state for ever"] = None
         return self._returned(st, UNKNOWN)

@@ -147,7 +147,8 @@ class Interpreter:
                 else:
                     self.meetings.merge((context, -1), done, new)
         defined = self.memory.defined
-        defined |= {p.symbol for (place, _), p in self.meetings.phis.items() if isinstance(place, tuple) and place[0] == context}
+        for place in (*blocks, -1):
+            defined.update(phi.symbol for phi in self.meetings.phis.get((context, place), {}).values())
         self.memory.defined = outer
         outer |= defined
         end = self._exits.get(context)

@@ -81,7 +81,7 @@ class Meetings:
 
     def __init__(self, order: ByteOrder = "little") -> None:
         self.order = order
-        self.phis: dict[tuple[Hashable, int], Phi] = {}
+        self.phis: dict[Hashable, dict[int, Phi]] = {}
         self.by_symbol: dict[str, Phi] = {}
 
     def merge(self, place: Hashable, old: State, new: State) -> bool:
@@ -125,8 +125,8 @@ class Meetings:
                 regs[i] = value_
                 changed = True
         for frame, other in zip(old.frames, new.frames, strict=True):
-            for at in list(frame):
-                held, there = frame[at], other.get(at)
+            for at, held in list(frame.items()):
+                there = other.get(at)
                 if held is there or held == there:
                     continue
                 if there is None or there[0] != held[0]:
@@ -156,15 +156,17 @@ class Meetings:
 
     def _without_stale(self, place: Hashable, new: State) -> State:
         """A path that comes back to a place brings copies of what the place's symbols were before."""
+        if not (phis := self.phis.get(place)):
+            return new
         stale: dict[str, int] = {}
         for i, cell in enumerate(new.cells):
-            phi = self.phis.get((place, i))
+            phi = phis.get(i)
             if phi and phi.symbol in new.symbols and (gone := phi.bits & ~word_of(cell.value).keeps(phi.symbol)):
                 stale[phi.symbol] = gone
         if not stale:
             return new
         for i, cell in enumerate(new.cells):
-            if phi := self.phis.get((place, i)):
+            if phi := phis.get(i):
                 phi.add(cell.value, word_of(cell.value), phi.bits)
         fresh = new.copy()
         fresh.forget(stale)
@@ -172,12 +174,12 @@ class Meetings:
 
     def _meet(self, place: Hashable, i: int, a: Number, b: Number, grown: list[_Meeting]) -> Number:
         x, y = word_of(a), word_of(b)
-        phi = self.phis.get((place, i))
+        phi = self.phis.get(place, {}).get(i)
         bits = _difference(x, y) & LOW
         if phi is None:
             if not bits:
                 return joined(a, b)
-            phi = self.phis[(place, i)] = Phi(f"phi{len(self.phis)}", i)
+            phi = self.phis.setdefault(place, {})[i] = Phi(f"phi{len(self.by_symbol)}", i)
             self.by_symbol[phi.symbol] = phi
         fresh = bits & ~phi.bits
         if fresh:
@@ -234,7 +236,7 @@ def _value(a: Value, b: Value, grown: list[_Meeting], facts_a: Facts, facts_b: F
     if type(a) is Ptr or type(b) is Ptr:
         return _address(a, b)
     result = joined(a, b)  # type: ignore[arg-type]
-    if MARK in facts_a or MARK in facts_b or (isinstance(a, Scalar) and a.same):
+    if (MARK in facts_a or MARK in facts_b or (isinstance(a, Scalar) and a.same)) and (_copying(a) or _copying(b)):
         same = _as_at_entry(a, facts_a) & _as_at_entry(b, facts_b) & LOW  # type: ignore[arg-type]
         if same and isinstance(result, Scalar):
             result = result._replace(same=same)
@@ -242,6 +244,10 @@ def _value(a: Value, b: Value, grown: list[_Meeting], facts_a: Facts, facts_b: F
         if equal := meeting.related(a, b):  # type: ignore[arg-type]
             result = replaced(result, meeting.phi.symbol, equal)
     return result
+
+
+def _copying(value: Value) -> bool:
+    return type(value) is Scalar and bool(value.word.copies)
 
 
 def _as_at_entry(a: Number, facts: Facts) -> int:

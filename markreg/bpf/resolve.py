@@ -69,6 +69,8 @@ class Resolver:
     def _solve(self, names: Iterable[str]) -> set[str]:
         """Brings the phi symbols among some to what came in there, until nothing more does; returns which these are."""
         wanted = {name for name in names if name in self._phis}
+        if wanted <= self._solved.keys():
+            return wanted
         pending = [name for name in wanted if name not in self._solved]
         fresh: dict[str, Scalar] = {}
         while pending:

@@ -158,6 +158,10 @@ def spliced(old: Number, new: Number, start: int, size: int, whole: int, order: 
 
 def put(frame: Frame, at: int, size: int, value: Value, order: ByteOrder) -> None:
     """A store to the stack; of what it overlaps the rest stays."""
+    held = frame.get(at)
+    if held is not None and held[0] == size:
+        frame[at] = (size, value)  # what is held never overlaps
+        return
     for start in range(at - 7, at + size):
         held = frame.get(start)
         if held is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 
 from markreg.bits import parse_bits
@@ -18,7 +19,7 @@ _MOST = 40
 # Sub-fields of the label that a flow's list writes, and those that a logical flow assigns: twice the same bits in one commit, one is lost.
 _TARGET = re.compile(r"->NXM_NX_CT_LABEL\[(\d+)\.\.(\d+)\]")
 _ASSIGNED = re.compile(r"\bct_label\.(\w+)\s*=(?!=)")
-_METADATA = re.compile(r"(?<![\w-])metadata=(0x[0-9a-f]+)")
+_DATAPATH = re.compile(r"(?<![\w-])metadata=(0x[0-9a-f]+)|Datapath: *(\"[^\"]*\"|\S+)")
 _COMMIT = re.compile(r"exec\(|ct_commit\s*\{")
 
 
@@ -109,23 +110,26 @@ def _hidden(context: Context) -> Iterator[Finding]:
     zero = [o for o in labels if not unused & ~o.use.mask and not (o.use.value or 0) & unused]
     samples = [o for o in zero if o.use.value or o.use.mask == unused]
     functions = [o for o in labels if o.use.mask == number and o.use.value]
-    apart = _datapaths(context, samples), _datapaths(context, functions)
-    if samples and functions and not (all(apart) and apart[0].isdisjoint(apart[1])):
+    if _datapaths(context, samples) & _datapaths(context, functions):
         places = (location(context, "reader", samples[0]), location(context, "reader", functions[0]))
         yield _finding(context, "nf_id", "obs_unused", number, "flows sample, and look for a network function", places, len(samples))
 
 
 def _datapaths(context: Context, uses: Iterable[Owned]) -> set[str]:
-    """The logical datapaths of flows, as their matches give them; none where a flow is of all."""
+    """The logical datapaths of statements, as far as they are told: by the metadata that a flow matches, or the header above it."""
     found: set[str] = set()
     for owned in uses:
         source = context.sources.get(owned.use.path)
-        for line in owned.use.lines if source else ():
-            key = _METADATA.search(source.line(line)) if source else None
-            if key is None:
-                return set()
-            found.add(key[1])
-    return found
+        if source is None:
+            continue
+        headers = (
+            [n for n, text in enumerate(source.text().split("\n"), 1) if "Datapath:" in text] if owned.use.place.kind == "lflow" else []
+        )
+        for line in owned.use.lines:
+            above = bisect_right(headers, line)
+            told = _DATAPATH.search(source.line(headers[above - 1] if above else line))
+            found.update(told.groups(default="") if told else ())
+    return found - {""}
 
 
 def _mine(owned: Owned) -> bool:

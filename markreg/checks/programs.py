@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from markreg.checks import Context
-from markreg.model import SKB_MARK, BpfProgram, Finding, Location
+from markreg.model import SKB_MARK, Finding, Location
+from markreg.programs import BpfProgram
 
 _WORD = 4
 _MOST = 3

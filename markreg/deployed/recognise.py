@@ -12,7 +12,7 @@ from markreg.deployment import Mention
 from markreg.manifests import nodes
 from markreg.manifests.documents import Document, plugins
 from markreg.manifests.kinds import VALUES
-from markreg.manifests.workloads import Process, processes
+from markreg.manifests.workloads import Process
 from markreg.model import HOST, Confidence
 from markreg.registry.model import Registry
 from markreg.registry.signatures import RANKS, Facts, Index
@@ -83,7 +83,8 @@ class _Work:
         self._note(("manifest",), facts, document, _named(document))
         for name, node, _ in plugins(document):
             self._note(("cni-conf",), {"type": (name,)}, document, node)
-        for process in processes(document):
+        for process in document.processes:
+            assert isinstance(process, Process)
             self.result.processes.append(process)
             self._process(process)
 

@@ -9,7 +9,8 @@ from markreg.bits import full
 from markreg.bpf.context import SOCK
 from markreg.bpf.facts import Facts, Test, WordFacts
 from markreg.bpf.memory import SK_MARK
-from markreg.model import CT_MARK, SKB_MARK, BpfProgram, BpfSite, Hook, Place, Scope, Use
+from markreg.model import CT_MARK, SKB_MARK, Hook, Place, Scope, Use
+from markreg.programs import BpfProgram, BpfSite
 from markreg.transfer import Predicate, Word
 
 _ALL = full(32)

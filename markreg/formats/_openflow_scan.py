@@ -169,7 +169,10 @@ class Scan:
         key = shape.key(found)
         listing = shape.listings.get(key)
         if listing is None:
-            listing = shape.listings[key] = self._listing(text, found, shape.slots)
+            listing = self._listing(text, found, shape.slots)
+            # A number that does not fit says nothing of lists with other numbers.
+            if not (listing.flags & STRANGE and shape.slots):
+                shape.listings[key] = listing
         ports = (*shape.ports(found), *listing.names) if shape.sends else ()
         known = (listing, shape.values(found), ports, listing.flags)
         if self._room:

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from markreg.formats._bpf_loaded import MARK, Attached, Capture, DocumentError, Loaded, bpftool, own
-from markreg.model import CONTROL_BLOCK, BpfProgram, Hook, Opaque, Place, Problem, Reading, Scope, Use
+from markreg.model import CONTROL_BLOCK, Hook, Opaque, Place, Problem, Reading, Scope, Use
+from markreg.programs import BpfProgram
 from markreg.source import Source
 
 if TYPE_CHECKING:

@@ -6,6 +6,7 @@ import re
 
 from markreg.manifests import documents
 from markreg.manifests.commands import commands
+from markreg.manifests.workloads import processes
 from markreg.model import Problem, Reading, Scope
 from markreg.source import Source
 
@@ -27,6 +28,10 @@ def read(source: Source, name: str, scope: Scope) -> Reading:
     problems = [Problem(source.path, b.line, b.message) for b in found.broken if not b.template]
     unread = [Problem(source.path, b.line, b.message) for b in found.broken if b.template]
     said = commands(source, found.documents, scope)
+    for document in found.documents:
+        document.processes += processes(document)
+        if document.processes and document.api:
+            document.root = None  # a cluster has thousands, and nothing else of them is asked for
     return Reading(
         source.path,
         name,

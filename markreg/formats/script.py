@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from markreg.manifests import documents, plain
 from markreg.manifests.commands import commands, of_text
+from markreg.manifests.workloads import processes
 from markreg.model import Reading, Scope
 from markreg.source import Source
 
@@ -21,6 +22,8 @@ def read(source: Source, name: str, scope: Scope) -> Reading:
     unit = plain.looks_like(source.head(4096)) == "ini"
     found = documents.read(source).documents if unit else []
     said = commands(source, found, scope) if unit else of_text(source, scope)
+    for document in found:
+        document.processes += processes(document)
     return Reading(
         source.path,
         name,

@@ -46,7 +46,7 @@ class Document:
     """One object or configuration file.
 
     ``file``: the name of the file, or the key of the ConfigMap that holds it. ``inside``: that ConfigMap's (or Secret's) name.
-    ``root`` is None where only the head of an object is kept. ``chart``: whose Helm values they are, where an object says so.
+    ``root`` is None where only the head of an object is kept; ``processes`` (`workloads.Process`) are what it starts. ``chart``: whose Helm values they are, where an object says so.
     """
 
     path: str
@@ -64,6 +64,7 @@ class Document:
     columns: int = 0
     fixed: Spot | None = None
     annotations: list[tuple[str, ScalarNode]] = field(default_factory=list)
+    processes: list[object] = field(default_factory=list)
 
     @property
     def kinds(self) -> tuple[str, ...]:

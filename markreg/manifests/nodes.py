@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 LARGEST = 16 << 20
 DEEPEST = 200
 MOST = 20_000
-# More openings, a deeper indentation or more dashes in a row than this, and the events are counted before anything is composed:
-# the composer of libyaml's binding is recursive in C.
-_FEW = DEEPEST - 1
+# More openings, or a deeper indentation, than this, and the depth is counted before anything is composed: the composer of libyaml's
+# binding is recursive in C, and ends the process some tens of thousands deep.
+_FEW = 5000
 _INDENTED = b" " * _FEW
 _DASHES = re.compile(rb"[-?:][ \t]+[-?:][ \t]+[-?:][ \t]+[-?:][ \t]")
 _OBJECTS = b"python/"

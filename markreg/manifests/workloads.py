@@ -44,7 +44,6 @@ class Process:
     document: Document
     name: str
     image: str
-    node: Node
     image_node: Node | None
     host_network: bool
     words: list[Word] = field(default_factory=list)
@@ -81,7 +80,7 @@ def processes(document: Document) -> Iterator[Process]:
 
 def _container(document: Document, container: Node, host: bool) -> Process:
     image = child(container, "image")
-    made = Process(document, text(child(container, "name")), text(image), container, image, host)
+    made = Process(document, text(child(container, "name")), text(image), image, host)
     for key in ("command", "args"):
         value = child(container, key)
         for node in items(value)[:_MOST] or ([value] if value is not None and text(value) else []):
@@ -128,7 +127,7 @@ def split(line: str) -> list[str]:
 
 
 def _unit(document: Document) -> Process:
-    made = Process(document, document.file, "", document.root, None, True)  # type: ignore[arg-type]
+    made = Process(document, document.file, "", None, True)
     for key, node in plain.unit_words(document.root):  # type: ignore[arg-type]
         if key.startswith("Exec"):
             made.words += [Word(w.lstrip("-@+!:"), node) for w in split(text(node))]

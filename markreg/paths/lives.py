@@ -74,9 +74,11 @@ def connected(block: Block, hook: str) -> bool:
     return hook != "ingress"
 
 
-# Classes of packets: the first of a connection and all until an answer comes, those of expected connections and errors, all others.
-CLASSES = ("new", "related", "established")
-_ANSWERS = ("related", "established")
+# Classes of packets: by the state that conntrack gives them, and whether nat asks its chains, which it does once for a connection
+# (net/netfilter/nf_nat_core.c nf_nat_inet_fn): before an answer comes, a second packet is new without them.
+CLASSES = ("new", "new-again", "related", "related-again", "established")
+MAPPED = ("new", "related")
+_ANSWERS = ("related", "related-again", "established")
 Course = dict[str, tuple[str, ...]]
 
 

@@ -15,7 +15,7 @@ from markreg.bits import bit_numbers, full
 from markreg.flow import Guard
 from markreg.model import FIELDS, Owned
 from markreg.paths.graph import Block, Item
-from markreg.paths.lives import CLASSES, Life, Stop, connected, courses
+from markreg.paths.lives import CLASSES, MAPPED, Life, Stop, connected, courses
 from markreg.paths.uses import asks_connection, connection
 
 _ENTRY = 1
@@ -160,7 +160,7 @@ class Reaching:
             elif entry.base.kind != "nat":
                 free = self._base(entry, hook, kind, free, left)[0]
                 mapped = self._base(entry, hook, kind, mapped, left)[0]
-            elif kind != "established":
+            elif kind in MAPPED:
                 # The first mapping ends the work of all nat chains of this hook (net/netfilter/nf_nat_core.c nf_nat_inet_fn).
                 free, more = self._base(entry, hook, kind, free, left)
                 mapped = _joined([mapped, more])
@@ -413,7 +413,7 @@ def decided(guard: Guard, family: str, kind: str) -> bool | None:
     if guard.kind == "family" and family != "arp":
         return (family in guard.values) != guard.negated
     if guard.kind == "state" and kind:
-        if kind in guard.values:
+        if kind.removesuffix("-again") in guard.values:
             return not guard.negated
         if set(guard.values) <= set(CLASSES):
             return guard.negated

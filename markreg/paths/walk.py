@@ -13,7 +13,7 @@ from typing import NamedTuple
 from markreg.model import Owned
 from markreg.paths.effects import Mark, Question, Write, contested, holds, turned
 from markreg.paths.graph import Block, Item
-from markreg.paths.lives import CLASSES, Life, Stage, Stop, connected, courses
+from markreg.paths.lives import CLASSES, MAPPED, Life, Stage, Stop, connected, courses
 from markreg.paths.packets import Packets
 from markreg.paths.reaching import decided
 from markreg.paths.uses import asks_connection, clears, connection, matches, means, uncertain, whole
@@ -68,8 +68,8 @@ class _TooMany(Exception):
 
 
 Ways = dict[State, Trail | None]
-# What connections hold, and what had to be freed for it.
-_Pool = dict[tuple[int, tuple[Mark, ...]], Trail | None]
+# What connections hold: what had to be freed for it, their protocol, their marks.
+_Pool = dict[tuple[int, int, tuple[Mark, ...]], Trail | None]
 
 
 class Walk:
@@ -93,7 +93,8 @@ class Walk:
         plans = [(life, self.relevant.plan(life)) for life in self.lives]
         # Classes of packets are told apart by conditions on states, and by chains of type nat.
         mapped = any(isinstance(e, Block) and e.base.kind == "nat" for _, plan in plans for s in plan for e in s.entries)
-        kinds = CLASSES if self.asked else ("new", "established") if mapped else ("new",)
+        plain = [k for k in CLASSES if not k.endswith("-again")]
+        kinds = (CLASSES if mapped else plain) if self.asked else ("new", "established") if mapped else ("new",)
         try:
             for course in courses(self.lives):
                 self._connections([(life, plan, course[life.name]) for life, plan in plans if life.name in course], kinds)
@@ -103,13 +104,15 @@ class Walk:
 
     def _connections(self, plans: Sequence[tuple[Life, Sequence[Planned], Sequence[str]]], kinds: Sequence[str]) -> None:
         """All packets of connections that go these ways."""
-        new: _Pool = {(0, tuple(Mark() for _ in self.names)): None}
+        new: _Pool = {(0, self.packets.kinds["proto"].any, tuple(Mark() for _ in self.names)): None}
         pool: _Pool = {}
         while new:
             left: _Pool = {}
             for life, plan, there in plans:
-                for kind in [k for k in kinds if k in there and (pool or k == "new")]:
-                    self._live(life, plan, kind, new, left)
+                # The first packet of a connection is new.
+                for kind in [k for k in kinds if k in there] or ["established"]:
+                    if pool or kind == "new":
+                        self._live(life, plan, kind, new, left)
             fresh = {held: trail for held, trail in left.items() if held not in pool}
             pool |= fresh
             new = fresh
@@ -119,10 +122,11 @@ class Walk:
         none = Mark()
         devices = (kinds["iif"].any, kinds["oif"].none) if life.device else (kinds["iif"].none, kinds["oif"].any)
         states: Ways = {}
-        for (freed, marks), trail in pool.items():
+        for (freed, proto, marks), trail in pool.items():
             held = tuple(m if connection(n) else none for n, m in zip(self.names, marks, strict=True))
             before = Trail(trail, LATER) if trail and any(m.written for m in held) else None
-            states.setdefault(State(*devices, kinds["proto"].any, freed, held), before)
+            proto = kinds["proto"].any if kind.startswith("related") else proto  # an error's protocol is another
+            states.setdefault(State(*devices, proto, freed, held), before)
         for stage in plan:
             if life.device and stage.name in ("forward", "postrouting"):
                 states = {s._replace(oif=kinds["oif"].any) if s.oif == kinds["oif"].none else s: t for s, t in states.items()}
@@ -140,7 +144,7 @@ class Walk:
         none = Mark()
         for state, trail in states.items():
             held = tuple(m if connection(n) else none for n, m in zip(self.names, state.marks, strict=True))
-            pool.setdefault((state.freed, held), trail)
+            pool.setdefault((state.freed, state.proto, held), trail)
 
     def _stage(self, stage: Planned, kind: str, states: Ways, dropped: Ways) -> Ways:
         after: Ways = dict(states) if stage.maybe else {}
@@ -153,7 +157,7 @@ class Walk:
                 elif entry.base.kind != "nat":
                     free = self._base(entry, stage.name, kind, free, dropped)[0]
                     mapped = self._base(entry, stage.name, kind, mapped, dropped)[0]
-                elif kind != "established":
+                elif kind in MAPPED:
                     free, more = self._base(entry, stage.name, kind, free, dropped)
                     mapped = {**more, **mapped}
             after = {**mapped, **free, **after}

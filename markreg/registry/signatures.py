@@ -115,7 +115,7 @@ class _Words:
     def __init__(self) -> None:
         self.exact: dict[str, list[Signature]] = {}
         self.begins: dict[str, list[tuple[Pattern, Signature]]] = {}
-        self.other: list[tuple[Pattern, Signature]] = []
+        self.other: list[tuple[str, Pattern, Signature]] = []
         self.seen: dict[str, tuple[Signature, ...]] = {}
 
     def add(self, signature: Signature, patterns: Iterable[Pattern]) -> None:
@@ -125,12 +125,13 @@ class _Words:
             elif len(p.prefix) >= _BUCKET:
                 self.begins.setdefault(p.prefix[:_BUCKET], []).append((p, signature))
             else:
-                self.other.append((p, signature))
+                self.other.append((p.core, p, signature))
 
     def find(self, word: str) -> tuple[Signature, ...]:
         known = self.seen.get(word)
         if known is None:
-            near = [s for p, s in (*self.begins.get(word[:_BUCKET], ()), *self.other) if p.matches(word)]
+            near = [s for p, s in self.begins.get(word[:_BUCKET], ()) if p.matches(word)]
+            near += [s for core, p, s in self.other if core in word and p.matches(word)]
             known = self.seen[word] = tuple(dict.fromkeys([*self.exact.get(word, ()), *near]))
         return known
 

@@ -10,6 +10,8 @@ import jsonschema
 import pytest
 
 from tests.cli.running import environment, markreg
+from tests.cli.test_options import ALL, options
+from tests.support import ROOT
 
 BEFORE = """version = 1
 
@@ -145,3 +147,22 @@ def test_settings_that_a_component_refuses_are_errors(tmp_path: Path) -> None:
     done = markreg("registry", "check", "plan.toml", "--format", "concise", cwd=tmp_path)
     assert done.returncode == 1
     assert "plan.toml:6:49: MK306 error calico refuses what pool w pins: mark-mask = 0xff000000 with bpf = true" in done.stdout
+
+
+def test_the_guide_names_commands_and_options_that_exist() -> None:
+    text = (ROOT / "docs" / "registry.md").read_text(encoding="utf-8")
+    lines = [line.partition("#")[0] for block in text.split("```")[1::2] for line in block.splitlines() if line.startswith("markreg ")]
+    assert len(lines) > 5
+    for line in lines:
+        words = line.split()[1:]
+        path, command = next((p, c) for p, c in ALL if tuple(words[: len(p)]) == p)
+        known = {spelling for spellings, _ in options(command) for spelling in spellings}
+        assert {w for w in words[len(path) :] if w.startswith("-")} <= known, line
+
+
+def test_the_guides_tombstone_is_one(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "registry.md").read_text(encoding="utf-8")
+    block = text.split("```toml\n")[1].split("```")[0]
+    (tmp_path / "registry.toml").write_text(f'version = 1\n\n[[component]]\nname = "edge-qos"\n\n{block}')
+    assert markreg("registry", "check", cwd=tmp_path).returncode == 0
+    assert markreg("registry", "fmt", "--check", cwd=tmp_path).returncode == 0

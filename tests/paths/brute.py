@@ -17,13 +17,15 @@ HOOKS = {
     "nat": {"PREROUTING": -100, "INPUT": 100, "OUTPUT": -100, "POSTROUTING": 100},
     "filter": {"INPUT": 0, "FORWARD": 0, "OUTPUT": 0},
 }
-CLASSES = ("NEW", "RELATED", "ESTABLISHED")
+# State, and whether nat asks its chains: once for a connection.
+CLASSES = (("NEW", True), ("NEW", False), ("RELATED", True), ("RELATED", False), ("ESTABLISHED", False))
+STATES = ("NEW", "RELATED", "ESTABLISHED")
 _IN, _OUT = ("PREROUTING", "INPUT"), ("OUTPUT", "POSTROUTING")
 # A connection is forwarded, comes from outside and is answered, or goes out and is answered.
 COURSES = (
     ((("PREROUTING", "FORWARD", "POSTROUTING"), CLASSES),),
-    ((_IN, CLASSES), (_OUT, CLASSES[1:])),
-    ((_OUT, CLASSES), (_IN, CLASSES[1:])),
+    ((_IN, CLASSES), (_OUT, CLASSES[2:])),
+    ((_OUT, CLASSES), (_IN, CLASSES[2:])),
 )
 DEVICES = ("eth0", "eth1", "wg0")
 PROTOCOLS = ("tcp", "udp")
@@ -134,7 +136,7 @@ def _rule(rng: random.Random, table: str, chain: str, later: list[str]) -> Rule:
     if rng.random() < 0.15:
         rule = replace(rule, protocol=rng.choice(PROTOCOLS))
     if rng.random() < 0.2 and table != "raw":
-        rule = replace(rule, states=tuple(rng.sample(CLASSES, rng.randint(1, 2))))
+        rule = replace(rule, states=tuple(rng.sample(STATES, rng.randint(1, 2))))
     if rng.random() < 0.25:
         rule = replace(rule, maybe=True)
     if rng.random() < 0.5:
@@ -177,6 +179,7 @@ class Packet(NamedTuple):
     """A packet under way."""
 
     kind: str
+    mapped: bool
     device: str
     protocol: str
     mark: Word
@@ -196,40 +199,40 @@ class Walker:
     def connection(self, packets: int) -> None:
         """So many packets of one connection, by all lives."""
         for course in COURSES:
-            entries: set[Word] = {START}
-            done: set[Word] = set()
+            entries = {("", START)}
+            done: set[tuple[str, Word]] = set()
             for _ in range(packets):
-                following: set[Word] = set()
+                following: set[tuple[str, Word]] = set()
                 for entry in sorted(entries - done):
                     for life, kinds in course:
                         # The first packet of a connection is new.
-                        following |= self.life(life, kinds if done else tuple(k for k in kinds if k == "NEW"), entry)
+                        following |= self.life(life, kinds if done else tuple(k for k in kinds if k == CLASSES[0]), entry)
                 done |= entries
                 entries = following
 
-    def life(self, life: tuple[str, ...], kinds: tuple[str, ...], entry: Word) -> set[Word]:
+    def life(self, life: tuple[str, ...], kinds: tuple[tuple[str, bool], ...], entry: tuple[str, Word]) -> set[tuple[str, Word]]:
         """All that may be left on the connection by a packet."""
         devices = ("", ) if life[0] == "OUTPUT" else (*DEVICES, "other")
         if not kinds:
             return set()
-        starts = [Packet(k, d, p, START, entry) for k in kinds for d in devices for p in (*PROTOCOLS, "other")]
+        starts = [Packet(*k, d, p, START, entry[1]) for k in kinds for d in devices for p in (*PROTOCOLS, "other") if _fits(k, entry[0], p)]
         packets = {self.rng.choice(starts)} if self.rng else set(starts)
-        left: set[Word] = set()
+        left: set[tuple[str, Word]] = set()
         for hook in life:
             tables = sorted((p, t) for t, hooks in HOOKS.items() if t in self.rules.chains for h, p in hooks.items() if h == hook)
             for priority, table in tables:
                 after: set[Packet] = set()
                 for packet in packets:
-                    if table == "nat" and packet.kind == "ESTABLISHED":
+                    if table == "nat" and not packet.mapped:
                         after.add(packet)
                         continue
                     for verdict, then in self.chain(table, hook, packet, priority >= -200 or hook not in ("PREROUTING", "OUTPUT")):
                         if verdict == "DROP":
-                            left.add(then.entry)
+                            left.add((then.protocol, then.entry))
                         else:
                             after.add(then)
                 packets = {self.rng.choice(sorted(after))} if self.rng and after else after
-            left |= {p.entry for p in packets}
+            left |= {(p.protocol, p.entry) for p in packets}
         return left
 
     def chain(self, table: str, name: str, packet: Packet, alive: bool) -> Iterator[tuple[str, Packet]]:
@@ -352,6 +355,11 @@ class Walker:
         moved = came.moved or foreign
         new = Bit(came.value, origin, rule.line if came.origin else 0, without, moved, NONE if lost == came.value else lost)
         return new if self.theirs(new) else new._replace(without=0, moved=False)
+
+
+def _fits(kind: tuple[str, bool], connections: str, protocol: str) -> bool:
+    """Whether a packet may belong to a connection: those of one have one protocol, except errors about it."""
+    return connections in ("", protocol) or kind[0] == "RELATED"
 
 
 def _number(word: Word) -> int:

@@ -65,6 +65,12 @@ ENDED: list[tuple[str, Settings, dict[str, int]]] = [
     ("kube-proxy docker", {"docker": {"encrypted-overlay": True}}, {"kube-proxy masquerade-bit": 1}),
     ("netbird cni-portmap", {}, {"cni-portmap mark-masq-bit": 1}),
     ("calico netbird cni-portmap", {}, {"calico mark-mask": 0xFFFE0000, "cni-portmap mark-masq-bit": 1}),
+    ("cilium kube-proxy", {"cilium": {"ipsec": True}}, {"kube-proxy masquerade-bit": 1}),
+    (
+        "cilium kube-proxy cni-portmap",
+        {"cilium": {"ipsec": True}},
+        {"kube-proxy masquerade-bit": 1, "cni-portmap mark-masq-bit": 1},
+    ),
     ("calico tailscale kube-proxy wireguard", {}, {"calico mark-mask": 0xFF000000, "kube-proxy masquerade-bit": 1}),
 ]
 # Real conflicts that no setting ends, and the smallest set that is to blame.
@@ -75,6 +81,7 @@ REFUTED: list[tuple[str, Settings, set[str]]] = [
     ("cilium tailscale kube-proxy", {}, {"cilium", "tailscale"}),
     ("kube-ovn tailscale calico", {}, {"kube-ovn", "tailscale"}),
     ("azure-npm cilium", {}, {"azure-npm", "cilium"}),
+    ("cilium kube-proxy", {"cilium": {"ipsec": True, "cluster-mesh": True}}, {"cilium", "kube-proxy"}),
     ("mullvad tailscale", {}, {"mullvad", "tailscale"}),
     ("calico", {"calico": {"bpf": True, "mark-mask": 0xFF000000}}, {"calico"}),
     ("calico tailscale", {"calico": {"mark-mask": 0xFFFF0000}}, {"calico", "tailscale"}),

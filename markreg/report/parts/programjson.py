@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from markreg.bits import format_mask
-from markreg.model import Audit, BpfProgram, BpfSite
+from markreg.model import Audit
+from markreg.programs import BpfProgram, BpfSite
 from markreg.report.parts.usejson import Json, place_json, word_json
 
 
