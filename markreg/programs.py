@@ -13,9 +13,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class BpfSite:
-    """A store of a BPF program to a word: ``effect`` is what the word holds then, in terms of the program's start, and ``mask`` the bits that may
-    differ from it; ``keeps`` are the bits that the store itself leaves alone. ``origin``: where unknown bits come from. ``size`` in bytes;
-    ``net``: whether it is there at the end; ``possible``: whether it may go elsewhere. ``assumed``: what it is if ``assumption`` holds.
+    """A store of a BPF program to a word: ``effect`` is what the word holds then, in terms of the program's start, and ``mask`` the bits
+    that may differ from it; ``keeps`` are the bits that the store itself leaves alone. ``origin``: where unknown bits come from.
+    ``size`` in bytes; ``net``: whether it is there at the end; ``possible``: whether it may go elsewhere. ``assumed``: what it is if
+    ``assumption`` holds.
     """
 
     field: str
@@ -33,8 +34,9 @@ class BpfSite:
 
 @dataclass(frozen=True, slots=True)
 class BpfProgram:
-    """What the analysis of a BPF program says of itself. ``reads`` and ``writes``: masks of words by name; ``known``: of ``writes`` the bits of
-    which it is known what they become. ``tails``: map and slot of tail calls. ``notes`` are diagnostics, ``limits`` why it is not exact.
+    """What the analysis of a BPF program says of itself. ``reads`` and ``writes``: masks of words by name; ``known``: of ``writes`` the
+    bits of which it is known what they become. ``tails``: map and slot of tail calls. ``notes`` are diagnostics, ``limits`` why it is
+    not exact.
     """
 
     path: str

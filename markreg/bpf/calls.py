@@ -37,7 +37,7 @@ class Calls:
                 return self.function(st, chain, pc, target)
             if target is None:
                 self.events.notes[f"the call at {pc} goes to a function that is not there"] = None
-                return self._returned(st, UNKNOWN)
+                return self.elsewhere(st, key)
         if insn.src == PSEUDO_KFUNC_CALL or isinstance(target, str):
             return self._kfunc(st, str(target or ""), key)
         return self._helper(st, insn.imm, key, chain)
@@ -63,6 +63,17 @@ class Calls:
             outside.forget(stale)
         end.regs = [end.regs[0], *[UNKNOWN] * 5, *outside.regs[6:11]]
         return end
+
+    def elsewhere(self, st: State, key: SiteKey) -> State:
+        """A call to code that is not known: with the context it may do anything to the mark."""
+        for value in st.regs[1:6]:
+            if isinstance(value, Scalar):
+                self.events.read(key, deps(value), "argument")
+        if any(type(v) is Ptr and v.kind in ("ctx", "stack") for v in st.regs[1:6]):
+            self.memory.lose_words(st, key, 4)
+        for frame in st.frames:
+            lose(frame, None, None)
+        return self._returned(st, UNKNOWN)
 
     @staticmethod
     def _returned(st: State, value: Value) -> State:

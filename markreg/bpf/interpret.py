@@ -234,7 +234,7 @@ class Interpreter:
                     return [(target(pc, code[pc]), st)]
                 elif op == OP_CALLX:
                     events.notes["a call through a register goes to a place that is not known"] = None
-                    regs[0:6] = [UNKNOWN] * 6
+                    self.calls.elsewhere(st, (context, pc))
                 else:
                     return self._branch(st, pc, context)
                 pc += 1

@@ -158,7 +158,7 @@ class Memory:
         if kind == "ctx":
             if at is None:
                 self.events.notes["the context is written at an offset that is not known"] = None
-                self._lose_words(st, key, size)
+                self.lose_words(st, key, size)
             else:
                 self._to_context(st, at + off, size, number, key)
             return
@@ -183,9 +183,9 @@ class Memory:
             self.events.read(key, deps(base), "address")
             if LOST in base.origin and any(offset <= off < offset + WORD for _, offset in self.context.cells):
                 self.events.notes["a store through an address that was lost track of may be one to the mark"] = None
-                self._lose_words(st, key, WORD)
+                self.lose_words(st, key, WORD)
 
-    def _lose_words(self, st: State, key: SiteKey, size: int) -> None:
+    def lose_words(self, st: State, key: SiteKey, size: int) -> None:
         """It is not known which word of the context was written, or whether one was."""
         for i in range(len(st.cells)):
             cell = st.cells[i]

@@ -23,7 +23,6 @@ class Objects:
     image: Image
     programs: tuple[Program, ...]
     typed: bool
-    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +43,7 @@ def read(data: bytes) -> Objects:
         if section.type == elf.PROGBITS and section.flags & elf.EXECINSTR:
             bases[section.number] = len(code)
             code += decode(section.data, file.order)
-    notes: list[str] = []
-    kinds, extension = _types(file, notes)
+    kinds, extension = _types(file)
     functions = _functions(file, bases)
     calls, refs = _resolved(file, bases, code)
     image = Image(
@@ -73,15 +71,15 @@ def read(data: bytes) -> Objects:
         for f in functions
         if f.section.name != _SUBPROGRAMS and not (f.local and f.entry in called)
     )
-    return Objects(image, programs, kinds is not None, tuple(notes))
+    return Objects(image, programs, kinds is not None)
 
 
 def _is_data(name: str) -> bool:
     return name.startswith((".data", ".rodata", ".bss", ".kconfig"))
 
 
-def _types(file: elf.Elf, notes: list[str]) -> tuple[types.Btf | None, types.Extension]:
-    """What .BTF and .BTF.ext say. Code can be read without them: where they are damaged, that is said and they are left out."""
+def _types(file: elf.Elf) -> tuple[types.Btf | None, types.Extension]:
+    """What .BTF and .BTF.ext say; None and nothing where the object has none."""
     section, ext = file.section(".BTF"), file.section(".BTF.ext")
     if section is None:
         return None, types.Extension()

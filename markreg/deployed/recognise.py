@@ -70,9 +70,36 @@ class _Work:
         self.result = Recognised()
         tables = [r for rules in registry.rules.values() for r in rules.recognise if r.type and r.kind]
         self.typed = {kind.rpartition("/")[2] for table in tables for kind in table.kind}
+        tests = [dict(s.tests) for s in self.index.all if "manifest" in s.kinds]
+        self.kinds = [p for test in tests if "name" not in test for p in test.get("kind", ())]
+        named = [p for test in tests for key in ("name", "config_map") for p in test.get(key, ())]
+        self.names = {p.prefix for p in named if p.tail == "nothing"}
+        self.globs = [p for p in named if p.tail != "nothing"]
+        self.alone: dict[str, bool] = {}
+
+    def _worth(self, document: Document) -> bool:
+        """Whether a signature may be about an object: a cheap look, for most objects of a cluster are none's."""
+        if document.chart or document.kind in self.typed or document.name in self.names:
+            return True
+        for kind in document.kinds:
+            if kind not in self.alone:
+                self.alone[kind] = any(p.matches(kind) for p in self.kinds)
+            if self.alone[kind]:
+                return True
+        return any(p.matches(document.name) for p in self.globs)
 
     def look(self, document: Document) -> None:
         """What one document shows."""
+        if self._worth(document):
+            self._object(document)
+        for name, node, _ in plugins(document):
+            self._note(("cni-conf",), {"type": (name,)}, document, node)
+        for process in document.processes:
+            assert isinstance(process, Process)
+            self.result.processes.append(process)
+            self._process(process)
+
+    def _object(self, document: Document) -> None:
         facts: dict[str, Sequence[str]] = {"kind": document.kinds, "name": (document.name,) if document.name else ()}
         if document.kind == "ConfigMap":
             facts["config_map"] = (document.name,)
@@ -81,12 +108,6 @@ class _Work:
         if document.chart:
             facts = {"kind": (VALUES,), "name": (document.chart,)}
         self._note(("manifest",), facts, document, _named(document))
-        for name, node, _ in plugins(document):
-            self._note(("cni-conf",), {"type": (name,)}, document, node)
-        for process in document.processes:
-            assert isinstance(process, Process)
-            self.result.processes.append(process)
-            self._process(process)
 
     def _process(self, process: Process) -> None:
         image = f"/{process.image}" if process.image else ""

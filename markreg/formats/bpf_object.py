@@ -17,9 +17,11 @@ ON_DEMAND = frozenset(f.name for f in CONTROL_BLOCK)
 
 def detect(source: Source) -> str | None:
     """By the ELF header: a 64-bit file of machine BPF."""
+    if source.data[:4] != b"\x7fELF":
+        return None
     from markreg.bpf.elf import is_bpf
 
-    return NAMES[0] if source.data[:4] == b"\x7fELF" and is_bpf(source.data) else None
+    return NAMES[0] if is_bpf(source.data) else None
 
 
 def read(source: Source, name: str, scope: Scope, *, fields: frozenset[str] = frozenset(), constants: Constants | None = None) -> Reading:

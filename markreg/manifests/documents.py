@@ -46,7 +46,8 @@ class Document:
     """One object or configuration file.
 
     ``file``: the name of the file, or the key of the ConfigMap that holds it. ``inside``: that ConfigMap's (or Secret's) name.
-    ``root`` is None where only the head of an object is kept; ``processes`` (`workloads.Process`) are what it starts. ``chart``: whose Helm values they are, where an object says so.
+    ``root`` is None where only the head of an object is kept.
+    ``processes`` (`workloads.Process`) are what it starts. ``chart``: whose Helm values they are, where an object says so.
     """
 
     path: str
@@ -142,19 +143,20 @@ def _add(found: Found, source: Source, document: Document, depth: int) -> None:
     if root is None or not found.new(root):
         return
     document.head = root
-    metadata = child(root, "metadata")
-    document.kind, document.api = text(child(root, "kind")), text(child(root, "apiVersion"))
-    document.name, document.namespace = text(child(metadata, "name")), text(child(metadata, "namespace"))
-    if document.kind.endswith("List") and (entries_ := items(child(root, "items"))) and depth < _MOST_LISTS:
-        for item in entries_:
+    top = {key: value for key, _, value in entries(root)}
+    metadata = {key: value for key, _, value in entries(top.get("metadata"))}
+    document.kind, document.api = text(top.get("kind")), text(top.get("apiVersion"))
+    document.name, document.namespace = text(metadata.get("name")), text(metadata.get("namespace"))
+    if document.kind.endswith("List") and (listed := items(top.get("items"))) and depth < _MOST_LISTS:
+        for item in listed:
             _add(found, source, _like(document, item), depth + 1)
         return
     if document.kind:
         document.file = "" if depth == 0 and not document.inside else document.file
-        document.head = child(root, "kind")
-        for where in ("metadata.annotations", "spec.template.metadata.annotations"):
-            for holder in at(root, where):
-                document.annotations += [(k, v) for k, _, v in entries(holder) if nodes.shape(v) == "scalar"]  # type: ignore[misc]
+        document.head = top.get("kind")
+        template = child(child(child(top.get("spec"), "template"), "metadata"), "annotations")
+        for holder in (metadata.get("annotations"), template):
+            document.annotations += [(k, v) for k, _, v in entries(holder) if nodes.shape(v) == "scalar"]  # type: ignore[misc]
     if document.kind in _SCHEMAS:
         document.root = None
     if not document.kind and not document.chart and root is not None and (known := kind_of(root, document.path)):

@@ -99,7 +99,7 @@ def read(text: str, thorough: bool = False, fields: frozenset[str] = frozenset()
     return openflow.read(Source("f", text.encode("utf-8", "surrogateescape")), "openflow", Scope(), fields, thorough)
 
 
-@settings(max_examples=800)
+@settings(max_examples=60)
 @given(dumps, st.sampled_from((frozenset[str](), frozenset({"ovs.reg0", "ovs.metadata"}))))
 def test_shortcuts_change_nothing(text: str, fields: frozenset[str]) -> None:
     quick, thorough = (read(text, way, fields) for way in (False, True))
@@ -107,7 +107,7 @@ def test_shortcuts_change_nothing(text: str, fields: frozenset[str]) -> None:
     assert [(p.hops, p.zones, p.ports, p.asks) for p in quick.pipelines] == [(p.hops, p.zones, p.ports, p.asks) for p in thorough.pipelines]
 
 
-@settings(max_examples=800)
+@settings(max_examples=60)
 @given(lists, st.lists(st.integers(0, 0xFFFF), min_size=12, max_size=12, unique=True), st.sampled_from((frozenset[str](), ASKED - MARKS)))
 def test_a_use_of_many_values_holds_each(text: str, drawn: list[int], fields: frozenset[str]) -> None:
     """The same list with other numbers in each line: whatever one line does, the use of all lines does."""
