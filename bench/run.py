@@ -1,7 +1,7 @@
-"""markreg beside `iptables-legacy-restore --test`, `nft -c`, `ovs-ofctl parse-flows` and `ovs.flow` on one and the same input, and its
-growth with the size. Prints only.
+"""markreg beside `iptables-legacy-restore --test`, `nft -c`, `ovs-ofctl parse-flows`, `ovs.flow` and PyYAML on one and the same input, and
+its growth with the size. Prints only.
 
-python -m bench.run [--services N] [--times N] [--lines N …] [--rules N] [--elements N] [--flows N] [--programs N …]
+python -m bench.run [--services N] [--times N] [--lines N …] [--rules N] [--elements N] [--flows N] [--manifests N] [--programs N …]
 """
 
 from __future__ import annotations
@@ -128,6 +128,19 @@ def objects(folder: Path, counts: list[int], times: int) -> None:
         )
 
 
+def beside_pyyaml(folder: Path, files: int, times: int) -> None:
+    """A tree of manifests: a whole lint beside PyYAML's C loader, which only loads them."""
+    tree = folder / "manifests"
+    subprocess.run([sys.executable, "-m", "bench.manifests", tree, str(files)], check=True)
+    size = sum(path.stat().st_size for path in tree.iterdir())
+    mine = best([MARKREG, "lint", tree, "--format", "json", "--exit-zero"], times=times)
+    theirs = best([sys.executable, "-m", "bench.manifests", "load", tree], times=times)
+    print(f"\n{files:,} manifests, {size / MB:.1f} MB, best of {times}:\n")
+    print(f"  {'markreg lint':34} {mine.seconds:8.2f} s {mine.peak / MB:8.0f} MB{told(mine.status)}")
+    print(f"  {'PyYAML, C loader':34} {theirs.seconds:8.2f} s {theirs.peak / MB:8.0f} MB{told(theirs.status)}")
+    print(f"  {'ratio':34} {mine.seconds / theirs.seconds:8.2f}   at most 1.5 is allowed")
+
+
 def growth(folder: Path, lines: list[int], times: int) -> None:
     """Time and memory by size: linear if the time for a line stays."""
     path = folder / "iptables-save.txt"
@@ -151,6 +164,7 @@ def main() -> None:
     options.add_argument("--rules", type=int, default=100_000)
     options.add_argument("--elements", type=int, default=100_000)
     options.add_argument("--flows", type=int, default=100_000)
+    options.add_argument("--manifests", type=int, default=2_000)
     options.add_argument("--programs", type=int, nargs="*", default=[30, 60, 125, 250])
     chosen = options.parse_args()
     with TemporaryDirectory() as folder:
@@ -161,6 +175,7 @@ def main() -> None:
         for kind in ("flows", "distinct"):
             beside_openflow(Path(folder), kind, chosen.flows, chosen.times)
         objects(Path(folder), chosen.programs, chosen.times)
+        beside_pyyaml(Path(folder), chosen.manifests, chosen.times)
 
 
 if __name__ == "__main__":

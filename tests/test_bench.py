@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from bench import nft, openflow
+from bench import manifests, nft, openflow
 from bench.kubeproxy import LINES_OF_A_SERVICE, dump, write
 from bench.measure import best
+from markreg.audit import audit
+from markreg.registry.load import load
+from markreg.repository import gather
+from markreg.resources import builtin_registry
 
 
 def test_it_grows_by_the_service_and_is_always_the_same() -> None:
@@ -29,6 +34,14 @@ def test_a_process_is_measured_whole() -> None:
     assert 0.2 < cost.seconds < 10
     assert cost.peak > 50_000_000
     assert cost.status == 3
+
+
+def test_a_tree_of_manifests_is_always_the_same_and_holds_one_collision(tmp_path: Path) -> None:
+    manifests.write(tmp_path / "tree", 3)
+    assert len(list((tmp_path / "tree").iterdir())) == 3
+    assert manifests.manifest(7) == manifests.manifest(7)
+    done = audit(gather([str(tmp_path / "tree")], io.BytesIO()), load(builtin_registry()))
+    assert [f.code for f in done.findings] == ["MK305"]
 
 
 @pytest.mark.oracle

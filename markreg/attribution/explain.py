@@ -62,7 +62,7 @@ class Explainer:
             return None
         least = min(row.mask.bit_count() for row in rows)
         rows = [row for row in rows if row.mask.bit_count() == least]
-        for fits in (_placed, _accessed, _coded, _inner):
+        for fits in (_by_its_way, _placed, _accessed, _coded, _inner):
             if len({row.path for row in rows}) > 1:
                 rows = [row for row in rows if fits(row, use)] or rows
         paths = {row.path for row in rows}
@@ -90,13 +90,15 @@ class Explainer:
         if owner not in self.registry.components:
             return ()
         found: dict[str, None] = {}
-        for row in self.resolver.in_force(owner):
+        # A program that is seen is a setting that is on, whatever the default of it.
+        program = use.place.kind == "bpf"
+        for row in self.resolver.rows(owner) if program else self.resolver.in_force(owner):
             if not row.codes or row.field != use.field or not row.mask & use.mask or not _by_its_way(row, use):
                 continue
-            code = _code(use, row.mask)
-            name = next((name for value, name in row.codes if value == code), None)
-            if name:
-                found[f"{row.path} {format_mask(code or 0)}: {name}"] = None
+            if row.in_force or "bpf" in row.reservation.via:
+                found |= dict.fromkeys(
+                    f"{row.path} {format_mask(code)}: {name}" for code, name in row.codes if _may_be(use, row.mask, code)
+                )
         return tuple(found)
 
     def _covers(self, row: Effective, use: Use) -> bool:
@@ -113,16 +115,18 @@ def _by_its_way(row: Effective, use: Use) -> bool:
     return acts is None or acts in row.reservation.via or row.reservation.variant is None
 
 
-def _code(use: Use, mask: int) -> int | None:
-    """The bits under a mask that a use looks for, or that it writes; None where they are no constant."""
+def _may_be(use: Use, mask: int, code: int) -> bool:
+    """Whether a use looks for a code under a mask, or writes constants of which it is one; never for what is not known."""
     if use.predicate:
         value = use.predicate.exact()
-        return None if value is None or mask & ~use.predicate.mask else value & mask
+        return value is not None and not mask & ~use.predicate.mask and value & mask == code
     word = use.effect
-    if word is None or use.values or (word.other | word.zero & word.one | (word.zero | word.one) & word.copied()) & mask:
-        return None
-    foreign = any(bits & mask for source, bits in word.copies if source != (use.field, 0, False))
-    return None if foreign or not word.one & mask else word.one & mask
+    if word is None or use.values or not code or (word.other | (word.zero | word.one) & word.copied()) & mask:
+        return False
+    if any(bits & mask for source, bits in word.copies if source != (use.field, 0, False)):
+        return False
+    kept = word.copied() & mask
+    return not code & kept and not code & ~word.one and not mask & ~kept & ~code & ~word.zero
 
 
 def _at_place(row: Effective, use: Use) -> bool:

@@ -82,7 +82,9 @@ def _apart(context: Context, told: dict[tuple[frozenset[str], str], int]) -> Ite
                 said[key] = said.get(key, 0) | mask
                 pairs.setdefault((first.owner, second.owner, first.use.field), _Pair()).add(mask, first, second)
     for (writer, reader, name), pair in pairs.items():
-        yield _report(context, Collision("MK106", writer, reader, "", name, pair.mask, "shown", pair.seconds, pair.firsts, pairs=pair.count))
+        yield _report(
+            context, Collision("MK106", writer, reader, "", name, pair.mask, "shown", pair.seconds, pair.firsts, pairs=pair.count)
+        )
 
 
 def _told_elsewhere(context: Context, first: Owned, second: Owned) -> bool:

@@ -10,8 +10,39 @@ from markreg.formats._iptables_text import blank
 
 # Targets after which the next rule is run (net/netfilter/xt_*.c and net/ipv4/netfilter/ipt_*.c returning XT_CONTINUE).
 GOES_ON = frozenset(
-    "MARK CONNMARK CONNSECMARK SECMARK LOG NFLOG ULOG CT NOTRACK CLASSIFY DSCP TOS TTL HL SET TCPMSS TCPOPTSTRIP TRACE AUDIT HMARK ECN CHECKSUM"
-    " RATEEST LED IDLETIMER TEE IPMARK CONTINUE mark ftos arpreply-continue".split()
+    [
+        "MARK",
+        "CONNMARK",
+        "CONNSECMARK",
+        "SECMARK",
+        "LOG",
+        "NFLOG",
+        "ULOG",
+        "CT",
+        "NOTRACK",
+        "CLASSIFY",
+        "DSCP",
+        "TOS",
+        "TTL",
+        "HL",
+        "SET",
+        "TCPMSS",
+        "TCPOPTSTRIP",
+        "TRACE",
+        "AUDIT",
+        "HMARK",
+        "ECN",
+        "CHECKSUM",
+        "RATEEST",
+        "LED",
+        "IDLETIMER",
+        "TEE",
+        "IPMARK",
+        "CONTINUE",
+        "mark",
+        "ftos",
+        "arpreply-continue",
+    ]
 )
 _ENDS = {
     "ACCEPT": "accept",

@@ -12,7 +12,9 @@ from markreg.formats._nft_statement import comment_of, emptied
 from markreg.source import blank_quoted
 
 _COMMENT = re.compile(r"#.*")
-_RULE = re.compile(r"\s*(?:(?:add|insert|create|replace)\s+)?rule\s+(?:(?:ip6?|inet|arp|bridge|netdev)\s+)?\S+\s+\S+\s+(?:(?:handle|position|index)\s+\d+\s+)?")
+_RULE = re.compile(
+    r"\s*(?:(?:add|insert|create|replace)\s+)?rule\s+(?:(?:ip6?|inet|arp|bridge|netdev)\s+)?\S+\s+\S+\s+(?:(?:handle|position|index)\s+\d+\s+)?"
+)
 _W, _E = r"(?<![\w.@$-])", r"(?![\w.-])"
 _LIST = r"(\{[^{}]*\}|\"[^\"]*\"(?:\s*,\s*\"[^\"]*\")*|[\w.*-]+(?:\s*,\s*[\w-]+)*)"
 _SIGN = r"(!=\s*|==\s*)?"
@@ -28,7 +30,9 @@ _JUMP = re.compile(rf"{_W}(jump|goto)\s+([^\s{{}},;]+)")
 _VERDICT = re.compile(rf"{_W}(accept|drop|reject|return|masquerade|snat|dnat|redirect|queue){_E}")
 _VERBS = {"accept": "accept", "queue": "accept", "drop": "drop", "reject": "drop", "return": "return"}
 # The verdict and its options; what asks nothing.
-_LAST = re.compile(rf"{_W}(?:(?:jump|goto)\s+[^\s{{}},;]+|(?:accept|drop|reject|return|masquerade|snat|dnat|redirect|queue|continue){_E}.*)", re.DOTALL)
+_LAST = re.compile(
+    rf"{_W}(?:(?:jump|goto)\s+[^\s{{}},;]+|(?:accept|drop|reject|return|masquerade|snat|dnat|redirect|queue|continue){_E}.*)", re.DOTALL
+)
 _SILENT = re.compile(
     rf"{_W}(?:counter(?:\s+(?:packets\s+\d+\s+bytes\s+\d+|name\s+\S+))?|log(?:\s+(?:prefix\s+\"\"|level\s+\w+|group\s+\d+|flags\s+[\w,\s]+?|snaplen\s+\d+"
     rf"|queue-threshold\s+\d+))*|meta\s+nftrace\s+set\s+\d+|notrack|last(?:\s+used\s+\w+)?|xt\s+match\s+\"comment\"){_E}|[;\s]+"
@@ -65,7 +69,7 @@ def _of(line: str, clauses: tuple[str, ...]) -> Flow | None:
     for pattern in (_DEVICE, _PROTO, _STATE, _FAMILY):
         rest = pattern.sub(" ", rest)
     if chosen:
-        rest = re.sub(rf"(?:[\w-]+\s+)*vmap\s+(?:@\S+|\{{[^{{}}]*\}})", " ", rest)
+        rest = re.sub(r"(?:[\w-]+\s+)*vmap\s+(?:@\S+|\{[^{}]*\})", " ", rest)
     others = " ".join(_SILENT.sub(" ", rest).split())
     return Flow(tuple(guards), others, tuple(dict.fromkeys(outcomes)), chosen)
 
@@ -92,8 +96,12 @@ def _rendered(line: str) -> str | None:
 
 
 def _guards(text: str) -> list[Guard]:
-    found = [Guard(kind, _names(values), sign.startswith("!")) for kind, sign, values in _DEVICE.findall(text) if not values.startswith("@")]
-    found += [Guard("proto", tuple(_PROTOCOLS.get(v, v) for v in _names(values)), sign.startswith("!")) for sign, values in _PROTO.findall(text)]
+    found = [
+        Guard(kind, _names(values), sign.startswith("!")) for kind, sign, values in _DEVICE.findall(text) if not values.startswith("@")
+    ]
+    found += [
+        Guard("proto", tuple(_PROTOCOLS.get(v, v) for v in _names(values)), sign.startswith("!")) for sign, values in _PROTO.findall(text)
+    ]
     found += [Guard("state", _names(values), sign.startswith("!")) for sign, values in _STATE.findall(text)]
     found += [Guard("family", (_FAMILIES[v],), sign.startswith("!")) for sign, v in _FAMILY.findall(text) if v in _FAMILIES]
     found += [Guard("proto", (name,)) for name in dict.fromkeys(_PORT.findall(text)) if f"{name} option" not in text]

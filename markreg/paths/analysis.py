@@ -9,19 +9,23 @@ from markreg.bits import bit_numbers
 from markreg.model import FIELDS, Node, Owned, Use
 from markreg.paths.collision import Collision, Proof
 from markreg.paths.effects import Question
+from markreg.paths.facts import Definition, Facts
 from markreg.paths.graph import Graph, Reader, graph
 from markreg.paths.lives import Life, Stop, lives
 from markreg.paths.openflow import Zones, concerned
 from markreg.paths.pairs import pairs
-from markreg.paths.reaching import Definition, Facts, Reaching
+from markreg.paths.reaching import Reaching
+from markreg.paths.relevance import Relevance, Shape
 from markreg.paths.uses import clears, matches, means, sets, uncertain, whole
-from markreg.paths.walk import Hit, Relevance, Shape, Walk
+from markreg.paths.walk import Hit, Walk
 from markreg.paths.witness import steps
 from markreg.source import Source
 
 # All walks of a node together may see so many states.
 _MOST_STATES = 600_000
 _FAMILIES = ("ip", "ip6", "arp")
+
+
 @dataclass(slots=True)
 class Region:
     """One network namespace, for one family of packets or several that meet the same."""
@@ -117,7 +121,18 @@ def _representatives(uses: Iterable[Owned]) -> list[Owned]:
     chosen: dict[tuple[object, ...], Owned] = {}
     for owned in uses:
         use, place = owned.use, owned.use.place
-        key = (owned.owner, use.field, use.access, use.effect, use.predicate, use.possible, use.scope, place.kind, place.table, place.bridge)
+        key = (
+            owned.owner,
+            use.field,
+            use.access,
+            use.effect,
+            use.predicate,
+            use.possible,
+            use.scope,
+            place.kind,
+            place.table,
+            place.bridge,
+        )
         chosen.setdefault((*key, place.backend, place.priority, place.hooks, place.datapath, use.statement), owned)
     return list(chosen.values())
 
@@ -148,7 +163,12 @@ def _merge(merged: dict[tuple[str, str, str, str, str], Collision], new: Collisi
     if _RANK[new.proof] == _RANK[old.proof]:
         old.mask |= new.mask
         old.pairs += new.pairs
-        for mine, theirs in ((old.readers, new.readers), (old.writers, new.writers), (old.victims, new.victims), (old.carriers, new.carriers)):
+        for mine, theirs in (
+            (old.readers, new.readers),
+            (old.writers, new.writers),
+            (old.victims, new.victims),
+            (old.carriers, new.carriers),
+        ):
             for key_, owned in theirs.items():
                 mine.setdefault(key_, owned)
 
@@ -293,7 +313,9 @@ def _collision(region: Region, asked: _Asked, hit: Hit, proof: Proof) -> Collisi
             if asked.carrier and definition.via and definition.via.owner == asked.carrier:
                 found.carriers.setdefault(definition.via.id, definition.via)
     if hit.code == "MK102" and not found.victims:
-        found.victims.update((o.id, o) for o in region.uses if o.owner == asked.reader and o.use.field == found.name and sets(o.use) & hit.mask)
+        found.victims.update(
+            (o.id, o) for o in region.uses if o.owner == asked.reader and o.use.field == found.name and sets(o.use) & hit.mask
+        )
     if not asked.carrier:
         found.carriers = {k: o for k, o in found.carriers.items() if o.use.access == "copy"}
     found.pairs = max(found.pairs, 1)

@@ -86,7 +86,8 @@ def courses(ways: Sequence[Life]) -> list[Course]:
     """The lives, with the classes there, that packets of one connection may have: forwarded both ways, from outside to this node and
     back, from this node and back. Loopback connections, whose every packet goes out and comes in, are left out.
 
-    Where routing rules ask for marks one packet may be delivered and the next forwarded: what their tables hold is not known.
+    Where routing rules ask for marks any packet of it may go any of these ways, back to this node, too: what their tables hold is not
+    known.
     """
     asked = any(
         isinstance(e, Stop) and e.owned.use.place.kind == "rule" for life in ways for stage in life.stages for g in stage.groups for e in g
@@ -94,7 +95,7 @@ def courses(ways: Sequence[Life]) -> list[Course]:
     forwarded: Course = {"forward": CLASSES, "bridged": CLASSES}
     inward: Course = {"input": CLASSES, "output": _ANSWERS}
     outward: Course = {"output": CLASSES, "input": _ANSWERS}
-    return [forwarded | inward, outward] if asked else [forwarded, inward, outward]
+    return [dict.fromkeys(LIVES, CLASSES)] if asked else [forwarded, inward, outward]
 
 
 def lives(family: str, blocks: Iterable[Block], stops: Iterable[Owned]) -> tuple[Life, ...]:

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 
 from markreg.flow import Guard
 
+# The states of conntrack that a class of packets decides.
+_STATES = ("new", "related", "established")
 # More device patterns than that are one: they may hold.
 _MOST = 48
 
@@ -53,3 +55,16 @@ class Packets:
         if guard not in self._known:
             self._known[guard] = self.kinds[guard.kind].fitting(guard)
         return self._known[guard]
+
+
+def decided(guard: Guard, family: str, kind: str) -> bool | None:
+    """Whether a condition holds for packets of a family and class; None where it may."""
+    if guard.kind == "family" and family != "arp":
+        return (family in guard.values) != guard.negated
+    if guard.kind == "state" and kind:
+        if kind.removesuffix("-again") in guard.values:
+            return not guard.negated
+        if set(guard.values) <= set(_STATES):
+            return guard.negated
+        # INVALID, UNTRACKED, DNAT: also packets of every class. Without a class of its own, the rule may hold.
+    return None

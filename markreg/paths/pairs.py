@@ -66,7 +66,9 @@ def pairs(uses: Iterable[Owned], meets: Meets) -> Iterator[Collision]:
 
 def _made(code: str, writer: Owned, reader: Owned, mask: int, victim: Owned | None = None, via: Sequence[Owned] = ()) -> Collision:
     carrier = via[-1].owner if code == "MK104" else ""
-    found = Collision(code, writer.owner, reader.owner, carrier, reader.use.field, mask, "presumed" if _guessed(writer, reader) else "shown")
+    found = Collision(
+        code, writer.owner, reader.owner, carrier, reader.use.field, mask, "presumed" if _guessed(writer, reader) else "shown"
+    )
     found.readers[reader.id] = reader
     found.writers[writer.id] = writer
     if victim:

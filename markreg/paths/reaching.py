@@ -8,34 +8,19 @@ the summary is applied wherever it is called, so that what one caller brings doe
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from markreg.bits import bit_numbers, full
-from markreg.flow import Guard
 from markreg.model import FIELDS, Owned
+from markreg.paths.facts import Definition, Facts, Symbol
 from markreg.paths.graph import Block, Item
 from markreg.paths.lives import CLASSES, MAPPED, Life, Stop, connected, courses
+from markreg.paths.packets import decided
 from markreg.paths.uses import asks_connection, connection
 
 _ENTRY = 1
 State = list[int]
 Exits = dict[str, State]
-
-
-class Definition(NamedTuple):
-    """Who decided a bit's value (``origin``) and who carried it last (``via``)."""
-
-    origin: Owned
-    via: Owned | None
-
-
-class _Symbol(NamedTuple):
-    """What stood in a slot at a chain's entry, and the copies that moved it since, ``first`` and last (``via``)."""
-
-    slot: int
-    via: Owned | None
-    first: Owned | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,32 +33,6 @@ class _Change:
     keeps: bool
     sources: tuple[tuple[int, bool], ...]
     socket: bool
-
-
-@dataclass(slots=True)
-class Facts:
-    """What tier 1 found: for each read, and each write before it ran, by slot the definitions that may be there."""
-
-    slots: dict[tuple[str, int], int]
-    definitions: list[Definition | _Symbol | None]
-    met: dict[str, dict[int, int]] = field(default_factory=dict)
-
-    def ones(self, use: Owned, name: str, bit: int) -> int:
-        """Who may have made a bit 1, where a use meets it."""
-        slot = self.slots.get((name, bit))
-        return 0 if slot is None else self.met.get(use.id, {}).get(slot + 1, 0)
-
-    def zeros(self, use: Owned, name: str, bit: int) -> int:
-        """Who may have made a bit 0."""
-        slot = self.slots.get((name, bit))
-        return 0 if slot is None else self.met.get(use.id, {}).get(slot, 0)
-
-    def named(self, found: int) -> Iterator[Definition]:
-        """The definitions of a set; what was there at the start is none."""
-        for number in bit_numbers(found):
-            definition = self.definitions[number]
-            if isinstance(definition, Definition):
-                yield definition
 
 
 class Reaching:
@@ -194,7 +153,7 @@ class Reaching:
         key = (id(block), kind, alive)
         if key not in self._summaries:
             self._summaries[key] = {}  # where chains call each other in circles, a call does nothing
-            symbols = [1 << self._number(_Symbol(slot, None)) for slot in range(2 * len(self.slots))]
+            symbols = [1 << self._number(Symbol(slot, None)) for slot in range(2 * len(self.slots))]
             for callee in self.blocks if block.base.hooks else ():
                 if callee.table is block.table and not callee.base.hooks and (id(callee), kind, alive) not in self._summaries:
                     self._summaries[id(callee), kind, alive] = self._body(callee, symbols, kind, alive, None)
@@ -209,7 +168,9 @@ class Reaching:
                     if entry := self._entries.get((id(block), kind, alive)):
                         self._body(block, entry[1], kind, alive, self._entries)
 
-    def _body(self, block: Block, state: State, kind: str, alive: bool, entries: dict[tuple[int, str, bool], tuple[Block, State]] | None) -> Exits:
+    def _body(
+        self, block: Block, state: State, kind: str, alive: bool, entries: dict[tuple[int, str, bool], tuple[Block, State]] | None
+    ) -> Exits:
         """A chain on a state: its exits. With ``entries`` what is met is noted, and handed on to the chains it calls."""
         exits: Exits = {}
         now: State | None = state
@@ -223,7 +184,13 @@ class Reaching:
         return exits
 
     def _item(
-        self, item: Item, state: State, exits: Exits, kind: str, alive: bool, entries: dict[tuple[int, str, bool], tuple[Block, State]] | None
+        self,
+        item: Item,
+        state: State,
+        exits: Exits,
+        kind: str,
+        alive: bool,
+        entries: dict[tuple[int, str, bool], tuple[Block, State]] | None,
     ) -> State | None:
         """The state after a rule for packets that go on."""
         holds = [decided(g, self.family, kind) for g in item.guards]
@@ -351,16 +318,16 @@ class Reaching:
             result = 0
             for number in bit_numbers(found):
                 definition = self.facts.definitions[number]
-                if isinstance(definition, _Symbol):
-                    result |= 1 << self._number(_Symbol(definition.slot, act, definition.first or act))
+                if isinstance(definition, Symbol):
+                    result |= 1 << self._number(Symbol(definition.slot, act, definition.first or act))
                 else:
                     result |= 1 << self._number(Definition(definition.origin, act) if definition else Definition(act, None))
             self._carried[key] = result
         return self._carried[key]
 
-    def _number(self, definition: Definition | _Symbol) -> int:
+    def _number(self, definition: Definition | Symbol) -> int:
         via = definition.via.id if definition.via else ""
-        if isinstance(definition, _Symbol):
+        if isinstance(definition, Symbol):
             key: tuple[str | int, str, str] = (definition.slot, via, definition.first.id if definition.first else "")
         else:
             key = (definition.origin.id, via, "")
@@ -368,7 +335,7 @@ class Reaching:
         if number is None:
             number = self._numbers[key] = len(self.facts.definitions)
             self.facts.definitions.append(definition)
-            if isinstance(definition, _Symbol):
+            if isinstance(definition, Symbol):
                 self._symbols |= 1 << number
         return number
 
@@ -382,12 +349,12 @@ class Reaching:
                 low = symbols & -symbols
                 symbols ^= low
                 symbol = self.facts.definitions[low.bit_length() - 1]
-                assert isinstance(symbol, _Symbol)
+                assert isinstance(symbol, Symbol)
                 value |= self._brought(symbol, state[symbol.slot])
             result.append(value)
         return result
 
-    def _brought(self, symbol: _Symbol, found: int) -> int:
+    def _brought(self, symbol: Symbol, found: int) -> int:
         """What a symbol stands for, when there is ``found`` in its slot."""
         if symbol.via is None or symbol.first is None:
             return found
@@ -406,19 +373,6 @@ class Reaching:
             found = (self.slots.get((act.use.field, bit)) for bit in bit_numbers(mask))
             self._looked[act.id] = tuple(slot for slot in found if slot is not None)
         return self._looked[act.id]
-
-
-def decided(guard: Guard, family: str, kind: str) -> bool | None:
-    """Whether a condition holds for packets of a family and class; None where it may."""
-    if guard.kind == "family" and family != "arp":
-        return (family in guard.values) != guard.negated
-    if guard.kind == "state" and kind:
-        if kind.removesuffix("-again") in guard.values:
-            return not guard.negated
-        if set(guard.values) <= set(CLASSES):
-            return guard.negated
-        # INVALID, UNTRACKED, DNAT: also packets of every class. Without a class of its own, the rule may hold.
-    return None
 
 
 def _or(a: State, b: State) -> State:

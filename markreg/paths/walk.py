@@ -6,16 +6,16 @@ A chain is walked once for each state that comes in. What is left on a connectio
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from markreg.model import Owned
 from markreg.paths.effects import Mark, Question, Write, contested, holds, turned
 from markreg.paths.graph import Block, Item
-from markreg.paths.lives import CLASSES, MAPPED, Life, Stage, Stop, connected, courses
-from markreg.paths.packets import Packets
-from markreg.paths.reaching import decided
+from markreg.paths.lives import CLASSES, MAPPED, Life, Stop, connected, courses
+from markreg.paths.packets import decided
+from markreg.paths.relevance import Planned, Relevance
 from markreg.paths.uses import asks_connection, clears, connection, matches, means, uncertain, whole
 
 LATER = "a later packet of the connection"
@@ -313,7 +313,14 @@ class Walk:
     def _claimed(self, act: Owned, item: Item | None, state: State, trail: Trail | None) -> None:
         """Asks whether A writes where B has written."""
         q, use = self.question, act.use
-        if act.owner != q.reader or q.reader == q.writer or q.carrier or use.field not in self.names or uncertain(use) or use.basis == "registry":
+        if (
+            act.owner != q.reader
+            or q.reader == q.writer
+            or q.carrier
+            or use.field not in self.names
+            or uncertain(use)
+            or use.basis == "registry"
+        ):
             return
         mark = state.marks[self.names.index(use.field)]
         ones = mark.value | mark.unknown
@@ -395,157 +402,3 @@ class Walk:
             hit.trail = trail if item is None else Trail(self._above, trail) if trail else self._above
         if state.freed == hit.freed:
             hit.mask |= bits
-
-
-@dataclass(frozen=True, slots=True)
-class Planned:
-    """A stage as far as it matters to a question. ``orders``: in which its entries may come. ``connections``: it may write there."""
-
-    name: str
-    orders: tuple[tuple[Block | Stop, ...], ...]
-    maybe: bool
-    connections: bool
-
-    @property
-    def entries(self) -> tuple[Block | Stop, ...]:
-        """Its entries in one of the orders."""
-        return self.orders[0]
-
-
-class Relevance:
-    """Which blocks and items concern some bits of a reader's, and how the others may be left.
-
-    ``meant``: bits that the writer in question claims.
-    """
-
-    def __init__(self, shape: Shape, reader: str, bits: Mapping[str, int], meant: Mapping[str, int]) -> None:
-        self.shape, self.reader, self.bits, self.meant = shape, reader, bits, meant
-        self.packets = shape.packets
-        self._items: dict[int, list[Item]] = {}
-        self._matters: dict[int, bool] = {}
-
-    def matters(self, block: Block) -> bool:
-        """Whether a block or what it calls reads or writes one of the bits."""
-        number = id(block)
-        if number not in self._matters:
-            self._matters[number] = any(mask & self.bits.get(name, 0) for name, mask in self.shape.touched[number].items())
-        return self._matters[number]
-
-    def plan(self, life: Life) -> list[Planned]:
-        """The stages of a life at which something matters."""
-        result: list[Planned] = []
-        for stage in life.stages:
-            groups = [kept for group in stage.groups if (kept := tuple(e for e in group if self._wanted(e, stage)))]
-            if not groups:
-                continue
-            orders = {tuple(e for group in groups for e in group): None}
-            # Of equal priorities the one registered last is run first, which no listing shows.
-            orders[tuple(e for group in groups for e in group[::-1])] = None
-            writes = any(self._connections(e) for group in groups for e in group)
-            result.append(Planned(stage.name, tuple(orders), stage.maybe, writes))
-        return result
-
-    def _wanted(self, entry: Block | Stop, stage: Stage) -> bool:
-        if isinstance(entry, Stop):
-            use = entry.owned.use
-            return bool(use.mask & self.bits.get(use.field, 0)) and (use.effect is not None or entry.owned.owner == self.reader)
-        if self.matters(entry):
-            return True
-        exits = self.exits(entry)
-        ends = "accept" not in exits and ("return" not in exits or entry.base.policy.lower() == "drop")
-        return ends or ("nat" in exits and any(isinstance(e, Block) and self.matters(e) for group in stage.groups for e in group))
-
-    def _connections(self, entry: Block | Stop) -> bool:
-        if isinstance(entry, Stop):
-            return connection(entry.owned.use.field)
-        return any(connection(name) for name in self.shape.touched[id(entry)])
-
-    def exits(self, block: Block) -> tuple[str, ...]:
-        """How a block may be left."""
-        return self.shape.exits[id(block)]
-
-    def items(self, block: Block) -> list[Item]:
-        """The rules of a block that can matter, those that only may end it as one where they stand in a row."""
-        number = id(block)
-        if number not in self._items:
-            self._items[number] = list(self._chosen(block))
-        return self._items[number]
-
-    def _chosen(self, block: Block) -> Iterator[Item]:
-        waiting: Item | None = None
-        for item in block.items:
-            acts = tuple(a for a in item.acts if a.use.mask & self.bits.get(a.use.field, 0))
-            if acts or any(callee and self.matters(callee) for _, callee in item.jumps):
-                if waiting:
-                    yield waiting
-                    waiting = None
-                if len(acts) < len(item.acts):
-                    item = self._without(item, acts)
-                yield item
-                continue
-            item = self._left(self._without(item, ()) if item.acts else item)
-            if not item.jumps:
-                continue
-            if not (item.others or item.stays):
-                if waiting:
-                    yield waiting
-                    waiting = None
-                yield item
-                continue
-            jumps = dict.fromkeys((*(waiting.jumps if waiting else ()), *item.jumps))
-            waiting = Item((), (), item.others or "a condition", tuple(jumps), True, item.path, item.line)
-        if waiting:
-            yield waiting
-
-    @staticmethod
-    def _without(item: Item, acts: tuple[Owned, ...]) -> Item:
-        """A rule with only these acts: what else it asks of marks may hold."""
-        gone = any(a.use.predicate is not None for a in item.acts if a not in acts)
-        others = item.others or ("another mark" if gone else "")
-        return Item(acts, item.guards, others, item.jumps, item.stays, item.path, item.line, item.repeats)
-
-    def _left(self, item: Item) -> Item:
-        """A rule whose jumps lead to nothing of interest, as what they may end in."""
-        jumps: dict[tuple[str, Block | None], None] = {}
-        stays = item.stays
-        for verb, callee in item.jumps:
-            for exit_ in self.exits(callee) if callee else (verb,):
-                if callee and verb == "jump" and exit_ == "return":
-                    stays = True
-                else:
-                    jumps[exit_, None] = None
-        return Item((), item.guards, item.others, tuple(jumps), stays, item.path, item.line)
-
-
-class Shape:
-    """What holds of blocks whatever the question."""
-
-    def __init__(self, blocks: Sequence[Block]) -> None:
-        self.touched: dict[int, dict[str, int]] = {}
-        self.exits: dict[int, tuple[str, ...]] = {}
-        for block in blocks:
-            touched: dict[str, int] = {}
-            exits: dict[str, None] = {}
-            open_ = True
-            for item in block.items:
-                for act in item.acts:
-                    touched[act.use.field] = touched.get(act.use.field, 0) | act.use.mask
-                for verb, callee in item.jumps:
-                    if callee is None:
-                        exits[verb] = None
-                        continue
-                    for name, mask in self.touched.get(id(callee), {}).items():
-                        touched[name] = touched.get(name, 0) | mask
-                    exits.update(dict.fromkeys(e for e in self.exits.get(id(callee), ("return",)) if e != "return" or verb == "goto"))
-                if open_ and not item.others and not item.guards and not item.stays and item.jumps and not any(a.use.predicate for a in item.acts):
-                    back = any(verb == "jump" and callee and "return" in self.exits.get(id(callee), ("return",)) for verb, callee in item.jumps)
-                    open_ = back
-                    if not back:
-                        break
-            if open_:
-                exits["return"] = None
-            self.touched[id(block)] = touched
-            self.exits[id(block)] = tuple(exits)
-        # The break leaves out what stands behind an unconditional verdict: no packet comes there.
-        self.packets = Packets(g for b in blocks for i in b.items for g in i.guards)
-        self.asked = any(g.kind == "state" for b in blocks for i in b.items for g in i.guards)

@@ -141,11 +141,25 @@ def test_a_narrow_store_is_read_as_it_is_meant_and_said(audit: Audit) -> None:
 def test_a_component_is_known_by_its_object_and_its_codes_by_their_names(audit: Audit) -> None:
     said = audit(OWN / "bpf_lxc.o")
     assert [c["name"] for c in said["components"]] == ["cilium"]
+    (given,) = uses(said, "cil_from_container")
+    assert (given["value"], given["reservation"], given["means"]) == (
+        "0x200",
+        "cilium/magic",
+        ["cilium/magic 0x200: to proxy, or cluster id"],
+    )
     write = next(u for u in uses(said, "cil_to_container") if u["access"] == "write")
     assert (write["owner"], write["reservation"], write["means"]) == ("cilium", "cilium/magic", ["cilium/magic 0x400: overlay"])
     (ored,) = [f for f in said["findings"] if f["code"] == "MK206"]
     assert (ored["severity"], ored["mask"]) == ("warning", "0xf00")
     assert "over 0x400 it gives 0x600" in ored["message"]
+
+
+def test_one_of_several_codes_that_a_program_may_write(audit: Audit) -> None:
+    said = audit(OWN / "from_wep.o")
+    read, write = uses(said, "cali_accept")
+    assert (read["owner"], read["means"]) == ("calico", ["calico/bpf-flags 0x3000000: bypass"])
+    assert write["means"] == ["calico/bpf-flags 0x1000000: seen", "calico/bpf-flags 0x3000000: bypass"]
+    assert write["attributed_by"] in ("map cali_v4_signals", "program cali_accept")
 
 
 def test_components_are_known_by_the_maps_that_they_use(audit: Audit, tmp_path: Path) -> None:

@@ -66,12 +66,12 @@ def program(seed: int) -> list[Classic]:
                     Classic(choose.choice((0x04, 0x0C)) | 0x50, 0, 0, k),
                     Classic(choose.choice((0x02, 0x03, 0x60, 0x61)), 0, 0, choose.randrange(3)),
                     Classic(choose.choice((0x07, 0x87)), 0, 0, 0),
-                    Classic(0x05 | choose.choice((0x10, 0x20, 0x30, 0x40)), choose.randrange(left), choose.randrange(left), k),
-                    Classic(0x05 | choose.choice((0x10, 0x20, 0x30, 0x40)), choose.randrange(left), choose.randrange(left), k),
+                    Classic(0x05 | choose.choice((0x10, 0x20, 0x30, 0x40)), choose.randrange(left + 1), choose.randrange(left + 1), k),
+                    Classic(0x05 | choose.choice((0x10, 0x20, 0x30, 0x40)), choose.randrange(left + 1), choose.randrange(left + 1), k),
                 )
             )
         )
-    return [*code, Classic(choose.choice((0x06, 0x16)), 0, 0, 0), Classic(0x06, 0, 0, 1)]
+    return [*code, Classic(choose.choice((0x06, 0x06, 0x16)), 0, 0, 0), Classic(0x06, 0, 0, 1)]
 
 
 def test_bits_that_are_not_read_do_not_matter_and_needs_are_needed() -> None:

@@ -196,7 +196,9 @@ def load(parts: list[Component]) -> None:
     """Loads the rules of some components and no others."""
     texts = _texts(parts, list(range(len(parts))))
     run("nft", "flush", "ruleset")
-    empty = "".join(f"*{t}\n{''.join(f':{c} ACCEPT [0:0]{chr(10)}' for u, c in notation.PRIORITIES if u == t)}COMMIT\n" for t in set(TABLES))
+    empty = "".join(
+        f"*{t}\n{''.join(f':{c} ACCEPT [0:0]{chr(10)}' for u, c in notation.PRIORITIES if u == t)}COMMIT\n" for t in set(TABLES)
+    )
     run("iptables-legacy-restore", text=empty)
     if texts["legacy"]:
         run("iptables-legacy-restore", text=notation.iptables(texts["legacy"]))
@@ -235,9 +237,16 @@ def counted(parts: list[Component]) -> dict[str, int]:
 
 def told(parts: list[Component]) -> tuple[set[tuple[str, str, str]], bool]:
     """(code, other owner, reader) of what markreg finds by what the tools print, and whether it followed everything."""
-    texts = {"iptables-save.txt": run("iptables-legacy-save"), "nft.txt": run("nft", "-s", "list", "ruleset"), "ip-rule.txt": run("ip", "rule")}
+    texts = {
+        "iptables-save.txt": run("iptables-legacy-save"),
+        "nft.txt": run("nft", "-s", "list", "ruleset"),
+        "ip-rule.txt": run("ip", "rule"),
+    }
     sources = {name: Source(name, text.encode()) for name, text in texts.items()}
-    readings = [iptables.read(sources["iptables-save.txt"], "iptables-save", Scope(family="ip")), nft.read(sources["nft.txt"], "nft", Scope())]
+    readings = [
+        iptables.read(sources["iptables-save.txt"], "iptables-save", Scope(family="ip")),
+        nft.read(sources["nft.txt"], "nft", Scope()),
+    ]
     rules = ip_rule.read(sources["ip-rule.txt"], "ip-rule", Scope(family="ip"))
     lookups = {str(100 + n): part.name for n, part in enumerate(parts) if part.lookup}
     uses: list[Owned] = []

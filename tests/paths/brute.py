@@ -212,7 +212,7 @@ class Walker:
 
     def life(self, life: tuple[str, ...], kinds: tuple[tuple[str, bool], ...], entry: tuple[str, Word]) -> set[tuple[str, Word]]:
         """All that may be left on the connection by a packet."""
-        devices = ("", ) if life[0] == "OUTPUT" else (*DEVICES, "other")
+        devices = ("",) if life[0] == "OUTPUT" else (*DEVICES, "other")
         if not kinds:
             return set()
         starts = [Packet(*k, d, p, START, entry[1]) for k in kinds for d in devices for p in (*PROTOCOLS, "other") if _fits(k, entry[0], p)]
@@ -256,7 +256,7 @@ class Walker:
         """What one rule does with a packet."""
         if rule.maybe:
             yield "next", packet
-        if rule.device and ((packet.device == rule.device[0]) is rule.device[1] or not packet.device and not rule.device[1]):
+        if rule.device and ((packet.device == rule.device[0]) is rule.device[1] or (not packet.device and not rule.device[1])):
             yield "next", packet
             return
         if (rule.protocol and packet.protocol != rule.protocol) or (rule.states and packet.kind not in rule.states):

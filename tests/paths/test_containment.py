@@ -16,7 +16,8 @@ from markreg.formats import iptables
 from markreg.model import Node, Owned, Scope
 from markreg.paths.analysis import Paths, Region
 from markreg.paths.effects import Question
-from markreg.paths.walk import Relevance, Walk
+from markreg.paths.relevance import Relevance
+from markreg.paths.walk import Walk
 from markreg.source import Source
 from tests.paths.brute import OWNERS, RuleSet, Walker, random_set
 
@@ -55,7 +56,14 @@ def test_what_a_packet_carries_into_a_match_is_in_the_relation(part: int) -> Non
                 continue
             found = (facts.ones if value else facts.zeros)(uses[line, False], FIELDS[name], bit)
             wanted = (uses[origin, True].id, uses[mover, True].id if mover else "")
-            assert wanted in {(d.origin.id, d.via.id if d.via else "") for d in facts.named(found)}, (seed, line, bit, origin, mover, rules.text)
+            assert wanted in {(d.origin.id, d.via.id if d.via else "") for d in facts.named(found)}, (
+                seed,
+                line,
+                bit,
+                origin,
+                mover,
+                rules.text,
+            )
 
 
 def hits(region: Region, a: str, b: str, carrier: str) -> set[tuple[str, str]] | None:

@@ -80,7 +80,9 @@ def test_of_equal_priorities_either_may_come_first(tmp_path: Path) -> None:
 def test_a_verdict_map_is_a_condition_and_a_way(tmp_path: Path) -> None:
     rules = WRITER + READER
     ruleset = nft(rules).replace("meta mark & 0x00ff0000 == 0x00040000 accept", 'iifname vmap { "eth0" : jump deep, "eth1" : accept }')
-    ruleset = ruleset.replace("  chain filter_ts_r {", "  chain deep {\n    meta mark & 0x00ff0000 == 0x00040000 accept\n  }\n  chain filter_ts_r {")
+    ruleset = ruleset.replace(
+        "  chain filter_ts_r {", "  chain deep {\n    meta mark & 0x00ff0000 == 0x00040000 accept\n  }\n  chain filter_ts_r {"
+    )
     assert "deep" in ruleset
     assert loud(found(tmp_path / "one", {"nft.txt": ruleset})) == ["MK101"]
     assert not loud(found(tmp_path / "two", {"nft.txt": ruleset.replace('"eth0" : jump deep, ', "")}))
