@@ -1,7 +1,5 @@
 """``python -m markreg``."""
 
-import sys
+from markreg.cli import run
 
-from markreg.cli import main
-
-sys.exit(main())
+run()

@@ -9,10 +9,9 @@ from markreg import ignores
 from markreg.checks import Context, run
 from markreg.checks.fingerprint import fingerprinted
 from markreg.inputs import Gathered
-from markreg.manifests.redact import redacted
 from markreg.model import Audit, Finding, Node
 from markreg.node import build
-from markreg.paths.analysis import Paths
+from markreg.paths.asked import Asked
 from markreg.registry import accepted
 from markreg.registry.model import Registry
 from markreg.resources import behind, shown
@@ -29,7 +28,7 @@ def audit(gathered: Gathered, registry: Registry, fields: frozenset[str] = froze
     node = build(gathered, registry, fields)
     texts = sources(gathered, node)
     readers = {k.source.path: flow for k in gathered.known if (flow := getattr(k.format, "flow", None))}
-    context = Context(node, registry, texts, Paths(node, texts, readers))
+    context = Context(node, registry, texts, Asked(node, texts, readers))
     found = accepted.apply(ignores.apply(run(context), context.sources), registry)
     findings = tuple(fingerprinted(context, sorted(found, key=_place)))
     complete = not (node.opaque or node.problems or node.unread or any(f.code in _INCOMPLETE for f in findings))
@@ -45,7 +44,10 @@ def sources(gathered: Gathered, node: Node) -> dict[str, Source]:
             found[path] = Source(path, behind(path).read_bytes())
     written = {k.source.path for k in gathered.known if k.name in _WRITTEN}
     told = {at.path for d in node.deployed for at in (*d.sightings, *(s.at for s in d.settings))}
-    found.update((path, redacted(found[path])) for path in written & (told | {o.use.path for o in node.uses}))
+    if shown_of := written & (told | {o.use.path for o in node.uses}):
+        from markreg.manifests.redact import redacted
+
+        found.update((path, redacted(found[path])) for path in shown_of)
     return found
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from markreg.formats._ovsdb_settings import NORTHBOUND
 from markreg.model import Reading, Use
 
 _Key = tuple[str, str, str]
@@ -59,6 +58,8 @@ def _without(reading: Reading, known: set[_Key]) -> Reading:
 _MEGAFLOW, _LOGICAL = "datapath", "lflow"
 # ovn-controller's registers of zones; its bridge is known by them.
 _OVN_BRIDGE, _OVN_ZONES = "br-int", frozenset({"reg11", "reg12", "reg13"})
+# The notations that may repeat what flows say.
+_REPEATING = ("odp", "lflow", "ovsdb")
 
 
 def _once_of_switches(readings: list[Reading]) -> list[Reading]:
@@ -67,6 +68,10 @@ def _once_of_switches(readings: list[Reading]) -> list[Reading]:
     A megaflow's write that no flow of the namespace can have made stays: it is of a bridge that was not captured. Logical flows stay
     where OVN's own bridge was not.
     """
+    if not any(r.format in _REPEATING for r in readings):
+        return readings
+    from markreg.formats._ovsdb_settings import NORTHBOUND
+
     flows = [r for r in readings if r.format == "openflow"]
     written: dict[tuple[str, str], int] = {}
     ovn: set[str] = set()
@@ -92,7 +97,7 @@ def _once_of_switches(readings: list[Reading]) -> list[Reading]:
         return netns in ovn or (form != "lflow" and netns in lists)
 
     return [
-        replace(r, uses=tuple(u for u in r.uses if not repeats(u, r.format))) if r.format in ("odp", "lflow", "ovsdb") else r
+        replace(r, uses=tuple(u for u in r.uses if not repeats(u, r.format))) if r.format in _REPEATING else r
         for r in readings
     ]
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from markreg.deployment import Deployed
-from markreg.pipelines import Pipeline
-from markreg.programs import BpfProgram
-from markreg.rows import Row, ZoneName
-from markreg.transfer import Predicate, Word
+if TYPE_CHECKING:
+    from markreg.deployment import Deployed
+    from markreg.pipelines import Pipeline
+    from markreg.programs import BpfProgram
+    from markreg.rows import Row, ZoneName
+    from markreg.transfer import Predicate, Word
 
 Access = Literal["read", "write", "copy"]
 Severity = Literal["error", "warning", "note"]

@@ -226,3 +226,11 @@ def test_a_predicate_that_holds_may_hold(f: Model, value: int, mask: int, negate
 def test_may_hold_is_exact_for_one_value(f: Model, value: int, mask: int) -> None:
     can = all(any(bit == "x" or isinstance(bit, Copy) or bit == str(value >> i & 1) for bit in f[i]) for i in range(WIDTH) if mask >> i & 1)
     assert Predicate.equals("m", value & mask, mask).may_hold(word(f)) == can
+
+
+@given(models(), bytes_)
+def test_the_forms_for_a_const_operand_are_the_general_ones(model: Model, mask: int) -> None:
+    one, const = word(model), Word.const(mask, WIDTH)
+    assert one.masked(mask) == one & const
+    assert one.raised(mask) == one.bit_or(const)
+    assert one.flipped(mask) == one ^ const

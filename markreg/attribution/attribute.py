@@ -215,6 +215,10 @@ class _Attribution:
             self._chains[key] = self._decide(kinds, {**base, "chain": (chain,)}, own_chain=True)
         return self._chains[key]
 
+    def _builders(self, reading: Reading, table: Table) -> set[str]:
+        """Whose the chains of a table are by their names: some tables are built by one, and others hang their chains in."""
+        return {match.component for name in table.chains if (match := self._chain(reading, table, name))}
+
     def _by_rule(self, nobody: list[_Claim]) -> None:
         """A rule has one author: what it does besides what a signature knows is the same owner's."""
         known: dict[tuple[object, ...], _Claim] = {}
@@ -244,7 +248,7 @@ class _Attribution:
                 makers.setdefault(id(claim.table), set()).add(claim.owner)
         for claim in nobody:
             owners = makers.get(id(claim.table), set())
-            if len(owners) == 1:
+            if len(owners) == 1 and claim.table and owners.issuperset(self._builders(claim.reading, claim.table)):
                 (claim.owner,) = owners
                 claim.by = f"the rest of {claim.use.place.text.rpartition(' ')[0]}"
 

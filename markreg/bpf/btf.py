@@ -21,6 +21,9 @@ _TAIL = {
 }  # fmt: skip
 _MAGIC = 0xEB9F
 _DEEPEST = 32
+_MOST_INSIDE = 500
+_LONGEST = 512
+_LONGEST_NAME = 128
 
 
 class Type(NamedTuple):
@@ -72,13 +75,14 @@ class Btf:
     types: list[Type]
     strings: bytes
     _names: dict[tuple[str, int], int] = field(default_factory=dict)
+    _members: dict[int, list[Member]] = field(default_factory=dict)
 
     def string(self, offset: int) -> str:
         """A name; empty for one outside the table."""
         if not 0 <= offset < len(self.strings):
             return ""
-        stop = self.strings.find(b"\0", offset)
-        return self.strings[offset : stop if stop >= 0 else len(self.strings)].decode("utf-8", "surrogateescape")
+        stop = self.strings.find(b"\0", offset, offset + _LONGEST)
+        return self.strings[offset : stop if stop >= 0 else offset + _LONGEST].decode("utf-8", "surrogateescape")
 
     def type(self, number: int) -> Type:
         """A type by its number. Raises BpfError for one that is not there."""
@@ -98,11 +102,16 @@ class Btf:
     def find(self, name: str, kind: int) -> int | None:
         """The number of the last type with that name and kind."""
         if not self._names:
-            self._names = {(self.string(t.name), t.kind): i for i, t in enumerate(self.types) if t.name}
+            self._names = {(self.string(t.name)[:_LONGEST_NAME], t.kind): i for i, t in enumerate(self.types) if t.name}
         return self._names.get((name, kind))
 
     def members(self, number: int) -> list[Member]:
         """The members of a structure or union, the parameters of a function prototype; none of another type."""
+        if (known := self._members.get(number)) is None:
+            known = self._members[number] = self._read_members(number)
+        return known
+
+    def _read_members(self, number: int) -> list[Member]:
         kind = self.type(number)
         if kind.kind in (STRUCT, UNION):
             rows = iter_unpack(self.order + "III", self.data[kind.at : kind.at + 12 * kind.vlen])
@@ -112,12 +121,6 @@ class Btf:
             rows = iter_unpack(self.order + "II", self.data[kind.at : kind.at + 8 * kind.vlen])
             return [Member(self.string(name), ref) for name, ref in rows]
         return []
-
-    def variables(self, number: int) -> Iterator[tuple[int, int, int]]:
-        """Type, offset and size in bytes of what a DATASEC holds."""
-        kind = self.type(number)
-        if kind.kind == DATASEC:
-            yield from iter_unpack(self.order + "III", self.data[kind.at : kind.at + 12 * kind.vlen])
 
     def array(self, number: int) -> tuple[int, int]:
         """Element type and length of an array; (0, 0) for another type."""
@@ -150,17 +153,18 @@ class Btf:
     def offset_of(self, structure: str, member: str) -> int | None:
         """The offset in bytes of a member, also inside anonymous structures and unions; None where there is none."""
         number = self.find(structure, STRUCT)
-        found = None if number is None else self._offset(number, member, 0)
+        found = None if number is None else self._offset(number, member, set())
         return None if found is None else found // 8
 
-    def _offset(self, number: int, member: str, deep: int) -> int | None:
-        if deep > _DEEPEST:
+    def _offset(self, number: int, member: str, seen: set[int]) -> int | None:
+        if number in seen or len(seen) > _MOST_INSIDE:
             return None
+        seen.add(number)
         for entry in self.members(number):
             if entry.name == member:
                 return entry.offset
             if not entry.name:
-                inner = self._offset(self.resolve(entry.type), member, deep + 1)
+                inner = self._offset(self.resolve(entry.type), member, seen)
                 if inner is not None:
                     return entry.offset + inner
         return None
@@ -217,6 +221,7 @@ def extension(data: bytes, btf: Btf) -> Extension:
     for name, rows in _records(data, head + line_off, line_len, "IIII", btf):
         lines = found.lines.setdefault(name, [])
         lines += [(at, Line(btf.string(file), number >> 10, btf.string(text).strip())) for at, file, text, number in rows]
+    for lines in found.lines.values():
         lines.sort(key=lambda row: row[0])
     if head >= 32 and len(data) >= 32:
         core_off, core_len = unpack_from(btf.order + "II", data, 24)
@@ -254,7 +259,7 @@ def _access(btf: Btf, number: int, text: str, kind: int) -> Access:
     number = btf.resolve(number)
     name = btf.string(btf.type(number).name)
     members: list[str] = []
-    for index in text.split(":")[1:]:
+    for index in text.split(":")[1 : _DEEPEST + 1]:
         if not index.isascii() or not index.isdigit() or len(index) > 6:
             break
         if btf.type(number).kind == ARRAY:

@@ -15,13 +15,14 @@ from markreg.bpf.insn import ByteOrder
 
 MAGIC = b"\x7fELF"
 EM_BPF = 247
-PROGBITS, SYMTAB, STRTAB, NOBITS, REL = 1, 2, 3, 8, 9
-WRITE, EXECINSTR = 1, 4
+PROGBITS, SYMTAB, NOBITS, REL = 1, 2, 8, 9
+EXECINSTR = 4
 NOTYPE, OBJECT, FUNC, SECTION = 0, 1, 2, 3
 # Relocations of code (llvm ELFRelocs/BPF.def): lddw of maps, data and functions; calls.
 R_64_64, R_64_32 = 1, 10
 _HEADER = "HHIQQQIHHHHHH"
 _SECTION = "IIQQQQIIQQ"
+_LONGEST = 1024
 
 
 class Section(NamedTuple):
@@ -97,6 +98,8 @@ def read(data: bytes) -> Elf:
     headers = [unpack_from(end + _SECTION, data, start + i * entry) for i in range(count)]
     if names >= count:
         raise BpfError("the section names are in no section")
+    if sum(h[5] for h in headers if h[1] not in (0, NOBITS)) > 2 * len(data):
+        raise BpfError("the sections overlap")
     texts = _content(data, headers[names], names)
     sections = tuple(Section(i, _name(texts, h[0]), h[1], h[2], _content(data, h, i), h[5], h[6], h[7]) for i, h in enumerate(headers))
     symbols = _symbols(sections, end)
@@ -115,8 +118,8 @@ def _content(data: bytes, header: tuple[int, ...], index: int) -> bytes:
 def _name(texts: bytes, start: int) -> str:
     if start > len(texts):
         raise BpfError("a name is outside the string table")
-    stop = texts.find(b"\0", start)
-    return texts[start : stop if stop >= 0 else len(texts)].decode("utf-8", "surrogateescape")
+    stop = texts.find(b"\0", start, start + _LONGEST)
+    return texts[start : stop if stop >= 0 else start + _LONGEST].decode("utf-8", "surrogateescape")
 
 
 def _symbols(sections: tuple[Section, ...], end: str) -> tuple[Symbol, ...]:
@@ -142,7 +145,7 @@ def _symbols(sections: tuple[Section, ...], end: str) -> tuple[Symbol, ...]:
 
 def _relocations(sections: tuple[Section, ...], symbols: tuple[Symbol, ...], end: str) -> dict[int, tuple[Relocation, ...]]:
     """Those of code; what is about debugging information (R_BPF_64_ABS64, ABS32, NODYLD32) is left out."""
-    found: dict[int, tuple[Relocation, ...]] = {}
+    found: dict[int, list[Relocation]] = {}
     layout = end + "QQ"
     for table in (s for s in sections if s.type == REL and s.info < len(sections)):
         about = sections[table.info]
@@ -150,10 +153,9 @@ def _relocations(sections: tuple[Section, ...], symbols: tuple[Symbol, ...], end
             continue
         if len(table.data) % calcsize(layout):
             raise BpfError(f"the relocations of {about.name} are no whole number of entries")
-        entries = []
+        entries = found.setdefault(about.number, [])
         for offset, info in iter_unpack(layout, table.data):
             if info >> 32 >= len(symbols):
                 raise BpfError(f"a relocation of {about.name} names symbol {info >> 32} of {len(symbols)}")
             entries.append(Relocation(offset, info & 0xFFFFFFFF, symbols[info >> 32]))
-        found[about.number] = (*found.get(about.number, ()), *entries)
-    return found
+    return {number: tuple(entries) for number, entries in found.items()}

@@ -19,7 +19,6 @@ IMM, ABS, IND, MEM, MEMSX, ATOMIC = 0x00, 0x20, 0x40, 0x60, 0x80, 0xC0
 ADD, SUB, MUL, DIV, OR, AND, LSH, RSH, NEG, MOD, XOR, MOV, ARSH, END = range(0x00, 0xE0, 0x10)
 # Operations of JMP and JMP32.
 JA, JEQ, JGT, JGE, JSET, JNE, JSGT, JSGE, CALL, EXIT, JLT, JLE, JSLT, JSLE, JCOND = range(0x00, 0xF0, 0x10)
-SOURCE_REGISTER = 0x08
 
 LDDW = LD | 0x18 | IMM
 OP_CALL, OP_CALLX, OP_EXIT, OP_JA, OP_JA32 = 0x85, 0x8D, 0x95, 0x05, 0x06
@@ -57,11 +56,6 @@ def decode(code: bytes, order: ByteOrder = "little") -> list[Insn]:
 def target(pc: int, insn: Insn) -> int:
     """Where a jump goes; gotol (JMP32 | JA, cpu v4) has its distance in ``imm``."""
     return pc + 1 + (insn.imm if insn.op == OP_JA32 else insn.off)
-
-
-def jumps(insn: Insn) -> bool:
-    """Whether an instruction may go somewhere else than to the next one; calls come back and do not count."""
-    return insn.op & 7 in (JMP, JMP32) and insn.op not in (OP_CALL, OP_CALLX, OP_EXIT)
 
 
 def slots(insns: Iterable[Insn]) -> Iterable[tuple[int, Insn]]:

@@ -86,8 +86,7 @@ class Interpreter:
         self.code = program.image.code
         self.events = Events()
         self.meetings = Meetings(program.image.order)
-        self.memory = Memory(program, self.events, constants or Constants(), symbolic)
-        self.memory.cell_of = self._cell_of  # type: ignore[method-assign]
+        self.memory = Memory(program, self.events, self.meetings, constants or Constants(), symbolic)
         self.calls = Calls(self)
         self.most = most
         self._contexts: dict[tuple[int, ...], int] = {}
@@ -95,12 +94,6 @@ class Interpreter:
         self._exits: dict[int, State] = {}
         self._scan = scan or Scan(program.image)
         self._defined: dict[int, set[str]] = {}
-
-    def _cell_of(self, name: str) -> int | None:
-        if (own := self.memory.owners.get(name)) is not None:
-            return own
-        phi = self.meetings.by_symbol.get(name)
-        return phi.cell if phi else None
 
     def run(self) -> Events:
         """The whole program. Where a limit is reached, ``events.limits`` says so and the rest is not exact."""
@@ -241,7 +234,7 @@ class Interpreter:
         finally:
             events.visits += steps + 1
             if events.visits > self.most:
-                raise LimitError(f"more than {self.most} instructions visited")
+                raise LimitError(f"more than {self.most} instructions visited" if self.most > 0 else "too much code for one object")
 
     def _alu(self, op: int, off: int, imm: int, a: Number, b: Number, same: bool, bits: int) -> Number:
         what = op & 0xF0

@@ -10,6 +10,7 @@ from markreg.bpf.arithmetic import known
 from markreg.bpf.context import WORD
 from markreg.bpf.events import Events, Given, Stored
 from markreg.bpf.image import Image, Program
+from markreg.bpf.merge import Meetings
 from markreg.bpf.scalar import ALL, LOW, Number, Scalar, deps, joined, low, symbol, unknown, word_of
 from markreg.bpf.state import LOST, Cell, Frame, Ptr, SiteKey, State, Value, get, lose, put, same_bits, slice_of, spliced
 from markreg.model import CT_MARK
@@ -30,7 +31,10 @@ class Constants:
 class Memory:
     """What a program's loads and stores mean, for one program."""
 
-    def __init__(self, program: Program, events: Events, constants: Constants, symbolic: Collection[tuple[str, int]]) -> None:
+    def __init__(
+        self, program: Program, events: Events, meetings: Meetings, constants: Constants, symbolic: Collection[tuple[str, int]]
+    ) -> None:
+        self._meetings = meetings
         self.image: Image = program.image
         self.order = program.image.order
         self.context = program.context
@@ -241,7 +245,8 @@ class Memory:
 
     def cell_of(self, name: str) -> int | None:
         """The word of the context whose value a symbol is, at entry or where paths meet."""
-        return self.owners.get(name)
+        phi = self._meetings.by_symbol.get(name)
+        return phi.cell if phi else self.owners.get(name)
 
     def _foreign(self, i: int, value: Number) -> list[tuple[str, int]]:
         """On what a stored value hangs apart from each bit's own former value."""

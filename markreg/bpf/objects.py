@@ -18,11 +18,10 @@ _MAPS = (".maps", "maps")
 
 @dataclass(frozen=True, slots=True)
 class Objects:
-    """What an object file holds: its code, and its programs in the order of the sections. ``typed``: whether it carries BTF."""
+    """What an object file holds: its code, and its programs in the order of the sections."""
 
     image: Image
     programs: tuple[Program, ...]
-    typed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +54,18 @@ def read(data: bytes) -> Objects:
         _maps(file, kinds),
         {s.name: s.data for s in file.sections if s.type == elf.PROGBITS and not s.flags & elf.EXECINSTR and _is_data(s.name)},
         _variables(file),
-        [(bases[s.number] + at // SIZE, line) for s in file.sections if s.number in bases for at, line in extension.lines.get(s.name, ())],
+        [
+            (bases[s.number] + at // SIZE, line)
+            for s in file.sections
+            if s.number in bases
+            for at, line in extension.lines.pop(s.name, ())
+            if line.number
+        ],
         {
             bases[s.number] + at // SIZE: a
             for s in file.sections
             if s.number in bases
-            for at, a in extension.accesses.get(s.name, {}).items()
+            for at, a in extension.accesses.pop(s.name, {}).items()
         },
         kinds.offset_of("nf_conn", "mark") if kinds else None,
         _kfuncs(kinds, calls),
@@ -71,7 +76,7 @@ def read(data: bytes) -> Objects:
         for f in functions
         if f.section.name != _SUBPROGRAMS and not (f.local and f.entry in called)
     )
-    return Objects(image, programs, kinds is not None)
+    return Objects(image, programs)
 
 
 def _is_data(name: str) -> bool:

@@ -12,6 +12,8 @@ from markreg.bpf.insn import JMP, JMP32, LDDW, OP_CALL, OP_CALLX, OP_EXIT, OP_JA
 # Marks of kernel structures, as CO-RE records name them, and the kind of record that is an access (BPF_CORE_FIELD_BYTE_OFFSET).
 ACCESSES = ("sk_buff.mark", "nf_conn.mark", "sock.sk_mark")
 _BYTE_OFFSET = 0
+# Instructions looked at, of functions that overlap.
+_LEAST, _TIMES = 100_000, 20
 
 
 @dataclass(slots=True)
@@ -28,6 +30,8 @@ class Function:
     accesses: list[tuple[str, int]] = field(default_factory=list)
     concerned: bool = False
     size: int = 0
+    # Not looked at: the functions of the object are, each by itself, far larger than its code.
+    skipped: bool = False
 
 
 class Scan:
@@ -36,6 +40,7 @@ class Scan:
     def __init__(self, image: Image) -> None:
         self._image = image
         self._functions: dict[int, Function] = {}
+        self._left = _LEAST + _TIMES * len(image.code)
 
     def function(self, entry: int) -> Function:
         """The function that begins at ``entry``."""
@@ -45,6 +50,8 @@ class Scan:
 
     def reached(self, entry: int) -> list[Function]:
         """A function and all that it may call."""
+        if self._left <= 0:
+            return [Function(skipped=True)]
         seen: dict[int, Function] = {}
         pending = [entry]
         while pending:
@@ -52,10 +59,13 @@ class Scan:
             if at not in seen:
                 seen[at] = self.function(at)
                 pending += seen[at].callees
+        self._left -= len(seen)
         return [seen[at] for at in sorted(seen)]
 
     def _look(self, entry: int) -> Function:
-        found = Function()
+        found = Function(skipped=self._left <= 0)
+        if found.skipped:
+            return found
         leaders = {entry}
         ways: dict[int, tuple[int, ...]] = {}
         seen: set[int] = set()
@@ -91,6 +101,7 @@ class Scan:
             if access.kind == _BYTE_OFFSET and access.path in ACCESSES:
                 found.accesses.append((access.path, pc))
         found.size = len(seen)
+        self._left -= found.size
         found.leaders = _order(entry, leaders, ways)
         return found
 

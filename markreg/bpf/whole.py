@@ -35,8 +35,8 @@ def analyse(
     accesses = tuple(dict.fromkeys(a for f in functions for a in f.accesses))
     maps = tuple(dict.fromkeys(name for f in functions for name in f.maps))
     context = program.context
-    if context.marked or any(f.concerned for f in functions) or "sock" in context.pointers.values():
-        allowed = _LEAST + _TIMES * sum(f.size for f in functions)
+    if context.marked or any(f.concerned or f.skipped for f in functions) or "sock" in context.pointers.values():
+        allowed = 0 if any(f.skipped for f in functions) else _LEAST + _TIMES * sum(f.size for f in functions)
         machine = Interpreter(program, constants, symbolic, most=allowed if most is None else min(most, allowed), scan=scan)
         found = facts_of(program, machine.run(), machine.meetings)
     else:

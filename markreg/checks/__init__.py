@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pkgutil import iter_modules
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from markreg.model import Finding, Node, Owned
-from markreg.paths.analysis import Paths
-from markreg.registry.model import Registry
-from markreg.source import Source
+
+if TYPE_CHECKING:
+    from markreg.paths.asked import Asked
+    from markreg.registry.model import Registry
+    from markreg.source import Source
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -21,7 +23,7 @@ class Context:
     node: Node
     registry: Registry
     sources: Mapping[str, Source]
-    paths: Paths
+    paths: Asked
 
 
 Check = Callable[[Context, tuple[Finding, ...]], Iterable[Finding]]

@@ -10,7 +10,6 @@ from markreg.model import Owned
 from markreg.paths.uses import whole
 from markreg.registry.agreements import named
 from markreg.registry.effective import Resolver
-from markreg.registry.free import free
 from markreg.registry.model import Knob, ReadAt, Registry
 
 
@@ -37,6 +36,8 @@ def advice(context: Context, field: str, mask: int, owners: tuple[str, ...], cod
 
 @lru_cache(maxsize=8)
 def _free(context: Context, field: str) -> int:
+    from markreg.registry.free import free
+
     return free(context.node, context.registry, field).mask
 
 

@@ -27,11 +27,12 @@ def locations(context: Context, role: str, uses: Iterable[Owned]) -> tuple[Locat
 
 
 def _once(uses: Iterable[Owned]) -> Iterator[Owned]:
-    """Uses without those of a manifest whose line stands for several reservations of its component."""
+    """Uses without those that show the same: a manifest's line for several reservations, a flow's clause in several zones."""
     seen: set[tuple[object, ...]] = set()
     for owned in uses:
-        key = (owned.owner, owned.use.path, owned.use.lines)
-        if owned.use.basis != "manifest" or key not in seen:
+        use = owned.use
+        key = (owned.owner, use.path, use.lines, "" if use.basis == "manifest" else use.clause)
+        if key not in seen:
             yield owned
         seen.add(key)
 

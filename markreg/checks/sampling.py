@@ -8,15 +8,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from itertools import combinations
+from typing import TYPE_CHECKING
 
 from markreg.bits import BitsError, format_mask, full
 from markreg.checks import Context
 from markreg.checks.located import location_at
-from markreg.formats._sampling import Emitted, emitted
 from markreg.model import Finding, Location
-from markreg.northbound import Database, databases
 from markreg.registry.numbers import Ranges, parse_ranges
-from markreg.rows import Row
+
+if TYPE_CHECKING:
+    from markreg.formats._sampling import Emitted
+    from markreg.northbound import Database
+    from markreg.rows import Row
 
 COLLECTOR, APPLICATION, POINT, LABEL = "ovn/obs_collector_id", "ovn/sampling_app_id", "ovn/obs_point_id", "ovn/label"
 _PLACES = {
@@ -39,6 +42,11 @@ _FLOWS = ("openflow", "lflow")
 def check(context: Context, earlier: tuple[Finding, ...]) -> Iterator[Finding]:
     """All of it, from rows of northbound databases and Open vSwitch, and from flows that sample."""
     del earlier
+    if not context.node.rows and not any(i.format in _FLOWS for i in context.node.inputs):
+        return
+    from markreg.formats._sampling import emitted
+    from markreg.northbound import databases
+
     known = databases(context.node.rows)
     for database in known:
         yield from _applications(context, database)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from markreg.checks import Context
 from markreg.checks.advice import advice
@@ -13,8 +14,10 @@ from markreg.checks.words import bits_of, sub_fields
 from markreg.model import Finding, Owned, Severity
 from markreg.paths.collision import Collision
 from markreg.paths.uses import means, sets, whole
-from markreg.paths.witness import Step
 from markreg.registry.agreements import Side, agreed
+
+if TYPE_CHECKING:
+    from markreg.paths.witness import Step
 
 _ORDER = ("MK102", "MK101", "MK104", "MK103")
 
@@ -154,11 +157,11 @@ def _report(context: Context, found: Collision) -> Finding:
         severity = "warning"
         message += ", once marks of a third owner no longer stand in the way" if found.proof == "shielded" else ""
     help_ = "" if severity == "note" else advice(context, name, found.mask, (found.writer, found.reader), code, (*firsts, *carriers))
-    return Finding(code, severity, message, name, found.mask, owners, tuple(places), help_, found.pairs, path_of(found.steps))
+    return Finding(code, severity, message, name, found.mask, owners, tuple(places), help_, found.pairs, path_of(found.steps, found.proof))
 
 
-def path_of(steps: Iterable[Step]) -> tuple[dict[str, object], ...]:
-    """The steps of a witness as findings hold them."""
+def path_of(steps: Iterable[Step], proof: str) -> tuple[dict[str, object], ...]:
+    """The steps of a witness as findings hold them; the last says how it was confirmed."""
     result: list[dict[str, object]] = []
     for step in steps:
         if step.owned is None:
@@ -167,4 +170,6 @@ def path_of(steps: Iterable[Step]) -> tuple[dict[str, object], ...]:
         said: dict[str, object] = {"step": step.kind, "use": step.owned.id, "place": step.owned.use.place.text}
         said |= {"path": step.owned.use.path, "line": step.line} if step.line else {}
         result.append({**said, "assumes": [step.assumes]} if step.assumes else said)
+    if result:
+        result[-1]["confirmed"] = proof
     return tuple(result)

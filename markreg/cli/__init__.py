@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from markreg import __version__
 
@@ -71,6 +71,24 @@ def main() -> int:
         sys.stderr.write(f"markreg: internal error: {what}\n")
         return FAILED
     return 0
+
+
+def run() -> NoReturn:
+    """`main` as a process of its own. It ends without taking down what was read, which takes longer than starting does: nothing is
+    left to do but to hand on what was printed, and where that cannot be handed on Python ends the process in its own way."""
+    status: object
+    try:
+        status = main()
+    except SystemExit as end:
+        status = end.code or 0
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        sys.exit(FAILED)
+    if isinstance(status, int):
+        os._exit(status)
+    sys.exit(FAILED)
 
 
 def _open_streams() -> None:

@@ -57,6 +57,9 @@ StrictOption = Annotated[bool, typer.Option("--strict", envvar="MARKREG_STRICT",
 TimeoutOption = Annotated[
     float, typer.Option("--timeout", envvar="MARKREG_TIMEOUT", metavar="SECONDS", min=0.1, help="For reading this node.")
 ]
+WhyOption = Annotated[
+    str, typer.Option("--why", envvar="MARKREG_WHY", metavar="FINGERPRINT", help="One finding: its whole path and what was assumed.")
+]
 NetnsOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -237,6 +240,16 @@ def report(
     if renderer is None:
         fail(f"no format {form!r}")
     emit(renderer.render(done, options(output, color, quiet, verbose), sources), output)
+
+
+def explain(done: Audit, sources: Mapping[str, Source], fingerprint: str, output: Path | None, color: str) -> None:
+    """Prints one finding's whole path; exit 2 for a fingerprint (or the beginning of one) that no finding has, or several."""
+    from markreg.report.parts import why
+
+    found = {f.fingerprint: f for f in done.findings if f.fingerprint.startswith(fingerprint.lower())}
+    if len(found) != 1:
+        fail(f"--why {fingerprint}: {'several findings begin so' if found else 'no finding has this fingerprint; --verbose prints them'}")
+    emit(why.render(next(iter(found.values())), done, options(output, color), sources), output)
 
 
 def emit(text: str, output: Path | None) -> None:

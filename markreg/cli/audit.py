@@ -28,6 +28,7 @@ def register(app: typer.Typer) -> None:
         write_baseline: _baseline.WriteOption = False,
         fields: common.FieldsOption = "",
         bpf_const: _bpf.ConstOption = None,
+        why: common.WhyOption = "",
         netns: common.NetnsOption = None,
         all_netns: common.AllNetnsOption = False,
         timeout: common.TimeoutOption = 60,
@@ -43,5 +44,8 @@ def register(app: typer.Typer) -> None:
         known = common.load_registry(registry)
         gathered = _bpf.with_constants(common.gather(paths, notation, timeout, netns, all_netns, entries), bpf_const)
         done = common.choose(_baseline.settle(engine.audit(gathered, known, common.fields(fields)), baseline, write_baseline), select, ignore)
+        if why:
+            common.explain(done, engine.sources(gathered, done.node), why, output, color)
+            raise typer.Exit(0)
         common.report(done, engine.sources(gathered, done.node), form, output, color, quiet, verbose)
         raise typer.Exit(common.status(done, "never" if exit_zero else fail_on, strict))

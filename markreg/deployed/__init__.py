@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
-from markreg.deployed.pool import beside
-from markreg.deployed.recognise import recognised
-from markreg.deployed.settings import settled
-from markreg.deployed.uses import uses
-from markreg.deployment import Deployed
-from markreg.manifests.documents import Document
 from markreg.model import Component, Owned, Reading
 from markreg.registry.effective import Resolver, Settings, layout_of
 from markreg.registry.model import Registry
+
+if TYPE_CHECKING:
+    from markreg.deployment import Deployed
+    from markreg.manifests.documents import Document
 
 _BY = "manifest"
 
@@ -24,9 +22,18 @@ def deploy(readings: Sequence[Reading], registry: Registry, pool: str = "") -> t
 
     ``pool``: a node pool of the plan, whose components run beside them.
     """
-    documents = [cast(Document, d) for r in readings for d in r.documents]
-    found = settled(recognised(documents, registry), documents, registry) if documents else ()
-    return beside(found, registry, pool) if pool else found
+    documents = [cast("Document", d) for r in readings for d in r.documents]
+    found: tuple[Deployed, ...] = ()
+    if documents:
+        from markreg.deployed.recognise import recognised
+        from markreg.deployed.settings import settled
+
+        found = settled(recognised(documents, registry), documents, registry)
+    if pool:
+        from markreg.deployed.pool import beside
+
+        found = beside(found, registry, pool)
+    return found
 
 
 def known_of(deployed: Sequence[Deployed]) -> tuple[dict[str, Settings], dict[str, str]]:
@@ -47,6 +54,10 @@ def with_deployed(
 
     On a node that was captured, what a component does there goes before what its manifest says it will do.
     """
+    if not deployed:
+        return components, owned, ()
+    from markreg.deployed.uses import uses
+
     seen = set() if repository else {o.owner for o in owned}
     told = [d for d in deployed if d.name not in seen]
     known: Mapping[str, Component] = {c.name: c for c in components}

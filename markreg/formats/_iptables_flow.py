@@ -10,39 +10,11 @@ from markreg.formats._iptables_text import blank
 
 # Targets after which the next rule is run (net/netfilter/xt_*.c and net/ipv4/netfilter/ipt_*.c returning XT_CONTINUE).
 GOES_ON = frozenset(
-    [
-        "MARK",
-        "CONNMARK",
-        "CONNSECMARK",
-        "SECMARK",
-        "LOG",
-        "NFLOG",
-        "ULOG",
-        "CT",
-        "NOTRACK",
-        "CLASSIFY",
-        "DSCP",
-        "TOS",
-        "TTL",
-        "HL",
-        "SET",
-        "TCPMSS",
-        "TCPOPTSTRIP",
-        "TRACE",
-        "AUDIT",
-        "HMARK",
-        "ECN",
-        "CHECKSUM",
-        "RATEEST",
-        "LED",
-        "IDLETIMER",
-        "TEE",
-        "IPMARK",
-        "CONTINUE",
-        "mark",
-        "ftos",
-        "arpreply-continue",
-    ]
+    {
+        *("MARK", "CONNMARK", "CONNSECMARK", "SECMARK", "HMARK", "IPMARK", "LOG", "NFLOG", "ULOG", "TRACE", "AUDIT", "CT", "NOTRACK"),
+        *("CLASSIFY", "DSCP", "TOS", "TTL", "HL", "SET", "TCPMSS", "TCPOPTSTRIP", "ECN", "CHECKSUM", "RATEEST", "LED", "IDLETIMER", "TEE"),
+        *("CONTINUE", "mark", "ftos", "arpreply-continue"),
+    }
 )
 _ENDS = {
     "ACCEPT": "accept",

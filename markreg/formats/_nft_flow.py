@@ -13,7 +13,8 @@ from markreg.source import blank_quoted
 
 _COMMENT = re.compile(r"#.*")
 _RULE = re.compile(
-    r"\s*(?:(?:add|insert|create|replace)\s+)?rule\s+(?:(?:ip6?|inet|arp|bridge|netdev)\s+)?\S+\s+\S+\s+(?:(?:handle|position|index)\s+\d+\s+)?"
+    r"\s*(?:(?:add|insert|create|replace)\s+)?rule\s+(?:(?:ip6?|inet|arp|bridge|netdev)\s+)?\S+\s+\S+\s+"
+    r"(?:(?:handle|position|index)\s+\d+\s+)?"
 )
 _W, _E = r"(?<![\w.@$-])", r"(?![\w.-])"
 _LIST = r"(\{[^{}]*\}|\"[^\"]*\"(?:\s*,\s*\"[^\"]*\")*|[\w.*-]+(?:\s*,\s*[\w-]+)*)"
@@ -34,8 +35,9 @@ _LAST = re.compile(
     rf"{_W}(?:(?:jump|goto)\s+[^\s{{}},;]+|(?:accept|drop|reject|return|masquerade|snat|dnat|redirect|queue|continue){_E}.*)", re.DOTALL
 )
 _SILENT = re.compile(
-    rf"{_W}(?:counter(?:\s+(?:packets\s+\d+\s+bytes\s+\d+|name\s+\S+))?|log(?:\s+(?:prefix\s+\"\"|level\s+\w+|group\s+\d+|flags\s+[\w,\s]+?|snaplen\s+\d+"
-    rf"|queue-threshold\s+\d+))*|meta\s+nftrace\s+set\s+\d+|notrack|last(?:\s+used\s+\w+)?|xt\s+match\s+\"comment\"){_E}|[;\s]+"
+    rf"{_W}(?:counter(?:\s+(?:packets\s+\d+\s+bytes\s+\d+|name\s+\S+))?"
+    r"|log(?:\s+(?:prefix\s+\"\"|level\s+\w+|group\s+\d+|flags\s+[\w,\s]+?|snaplen\s+\d+|queue-threshold\s+\d+))*"
+    rf"|meta\s+nftrace\s+set\s+\d+|notrack|last(?:\s+used\s+\w+)?|xt\s+match\s+\"comment\"){_E}|[;\s]+"
 )
 _PROTOCOLS = {"1": "icmp", "6": "tcp", "17": "udp", "58": "icmpv6", "ipv6-icmp": "icmpv6", "132": "sctp", "50": "esp", "47": "gre"}
 _FAMILIES = {"ipv4": "ip", "ip": "ip", "ipv6": "ip6", "ip6": "ip6"}
@@ -96,17 +98,17 @@ def _rendered(line: str) -> str | None:
 
 
 def _guards(text: str) -> list[Guard]:
-    found = [
-        Guard(kind, _names(values), sign.startswith("!")) for kind, sign, values in _DEVICE.findall(text) if not values.startswith("@")
-    ]
-    found += [
-        Guard("proto", tuple(_PROTOCOLS.get(v, v) for v in _names(values)), sign.startswith("!")) for sign, values in _PROTO.findall(text)
-    ]
-    found += [Guard("state", _names(values), sign.startswith("!")) for sign, values in _STATE.findall(text)]
-    found += [Guard("family", (_FAMILIES[v],), sign.startswith("!")) for sign, v in _FAMILY.findall(text) if v in _FAMILIES]
+    found = [Guard(kind, _names(names), _no(sign)) for kind, sign, names in _DEVICE.findall(text) if not names.startswith("@")]
+    found += [Guard("proto", tuple(_PROTOCOLS.get(v, v) for v in _names(names)), _no(sign)) for sign, names in _PROTO.findall(text)]
+    found += [Guard("state", _names(names), _no(sign)) for sign, names in _STATE.findall(text)]
+    found += [Guard("family", (_FAMILIES[v],), _no(sign)) for sign, v in _FAMILY.findall(text) if v in _FAMILIES]
     found += [Guard("proto", (name,)) for name in dict.fromkeys(_PORT.findall(text)) if f"{name} option" not in text]
     found += [Guard("family", (name,)) for name in dict.fromkeys(_ADDRESS.findall(text))]
     return [g for g in found if g.values]
+
+
+def _no(sign: str) -> bool:
+    return sign.startswith("!")
 
 
 def _names(values: str) -> tuple[str, ...]:

@@ -16,8 +16,9 @@ from markreg.paths.openflow import Zones, concerned
 from markreg.paths.pairs import pairs
 from markreg.paths.reaching import Reaching
 from markreg.paths.relevance import Relevance, Shape
+from markreg.paths.trail import Hit
 from markreg.paths.uses import clears, matches, means, sets, uncertain, whole
-from markreg.paths.walk import Hit, Walk
+from markreg.paths.walk import Walk
 from markreg.paths.witness import steps
 from markreg.source import Source
 
@@ -48,7 +49,6 @@ class Paths:
         self._regions: list[Region] | None = None
         self._collisions: list[Collision] | None = None
         self.gave_up: list[tuple[str, int]] = []
-        self.capped: list[tuple[str, str]] = []
 
     @property
     def regions(self) -> list[Region]:
@@ -107,8 +107,6 @@ class Paths:
                     answers, states = _answered(region, asked, left)
                     left = max(left - states, 2_000)
                     for answer in answers:
-                        if answer.proof == "not followed":
-                            self.capped.append((answer.writer, answer.reader))
                         _merge(merged, answer)
             for answer in pairs(_representatives(self._node.uses), self.meets):
                 _merge(merged, answer)
@@ -188,11 +186,7 @@ def _questions(region: Region) -> list[_Asked]:
     """Every pair, or pair and carrier, that tier 1 does not rule out, in the order of the uses."""
     found: dict[tuple[str, str, str], _Asked] = {}
     facts = region.facts
-    setting: dict[tuple[str, str], int] = {}
-    for owned in region.uses:
-        if owned.use.effect is not None:
-            key = (owned.owner, owned.use.field)
-            setting[key] = setting.get(key, 0) | sets(owned.use) | (owned.use.effect.copied() & owned.use.mask)
+    setting = _setting(region)
 
     def ask(owned: Owned, definition: Definition, bit: int) -> None:
         via = definition.via.owner if definition.via else ""
@@ -234,6 +228,28 @@ def _questions(region: Region) -> list[_Asked]:
     return list(found.values())
 
 
+def _setting(region: Region) -> dict[tuple[str, str], int]:
+    """The bits of each field in which something may stand that an owner wrote, by whatever copies it came there."""
+    found: dict[tuple[str, str], int] = {}
+    for owned in region.uses:
+        if owned.use.effect is not None:
+            key = (owned.owner, owned.use.field)
+            found[key] = found.get(key, 0) | owned.use.mask
+    copies = {(u.field, s, bits) for u in (o.use for o in region.uses) if u.effect for s, bits in u.effect.copies if s.symbol != u.field}
+    while True:
+        before = dict(found)
+        for (owner, name), mask in before.items():
+            for target, source, bits in copies:
+                if source.symbol == name and (moved := _shifted(mask, source.shift) & bits):
+                    found[owner, target] = found.get((owner, target), 0) | moved
+        if found == before:
+            return found
+
+
+def _shifted(mask: int, amount: int) -> int:
+    return mask << amount if amount >= 0 else mask >> -amount
+
+
 def _tracked(region: Region, asked: _Asked) -> dict[str, int]:
     """The bits to follow: all that the two (and the carrier) read and write, and where copies bring them from."""
     parties = {asked.reader, asked.writer, asked.carrier}
@@ -249,7 +265,7 @@ def _tracked(region: Region, asked: _Asked) -> dict[str, int]:
         before = dict(bits)
         for target, source, shift, mask in copies:
             if wanted := bits.get(target, 0) & mask:
-                bits[source] = bits.get(source, 0) | (wanted >> shift if shift >= 0 else wanted << -shift)
+                bits[source] = bits.get(source, 0) | _shifted(wanted, -shift)
         if bits == before:
             return bits
 

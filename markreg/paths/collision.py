@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from markreg.model import Owned
-from markreg.paths.witness import Step
+if TYPE_CHECKING:
+    from markreg.model import Owned
+    from markreg.paths.witness import Step
 
 Proof = Literal["shown", "hidden", "shielded", "presumed", "not followed"]
 
@@ -16,8 +17,9 @@ class Collision:
     """What one owner does to another's match, or to the bits that it wrote, in the field ``name``.
 
     ``mask``: the bits that decide. ``writers`` come with the one of the witness first; ``victims`` wrote what was lost. ``proof``:
-    ``shown`` by a walk as things are, ``hidden`` now by another fault of the same two, ``shielded`` by marks of a third owner in ``shields``, ``presumed`` where only a use that no input
-    shows makes it so, ``not followed`` where the walk was given up.
+    ``shown`` by a walk as things are, ``hidden`` now by another fault of the same two, ``shielded`` by marks of a third owner,
+    ``presumed`` where only a use that no input shows makes it so, ``not followed`` where the walk was given up. ``pairs``: how many
+    writes and reads it stands for.
     """
 
     code: str

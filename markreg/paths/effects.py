@@ -13,9 +13,10 @@ from markreg.transfer import Predicate, Word
 
 
 class Mark(NamedTuple):
-    """``value``; ``unknown``: bits of which nothing is known; ``mine``: decided by A; ``theirs``: decided by B; ``moved``: last moved by the
-    carrier in question; ``without``: what the bits of ``theirs`` would be without B; ``lost``: A had decided them, as in ``had``, and B changed them;
-    ``written``: by anybody; ``put``: what stands there B put there itself."""
+    """``value``; ``unknown``: bits of which nothing is known; ``mine``: decided by A; ``theirs``: decided by B; ``moved``: last moved
+    by the carrier in question; ``without``: what the bits of ``theirs`` would be without B; ``lost``: A had decided them, as in
+    ``had``, and B changed them; ``written``: by anybody; ``put``: what stands there B put there itself.
+    """
 
     value: int = 0
     unknown: int = 0
@@ -171,8 +172,7 @@ def turned(predicate: Predicate | None, mask: int, mark: Mark, bits: int, value:
         return differing
     other = mark._replace(value=(mark.value & ~bits) | value & bits, unknown=mark.unknown & ~bits)
     now, then = holds(predicate, mark, 0), holds(predicate, other, 0)
-    if now == then and (sum(now) == 1 or not mark.unknown & bits):
-        # Both open by the same unknown bits: the same assignment gives the same answer unless known bits differ as well.
-        if sum(now) == 1 or not (mark.value ^ value) & bits & ~mark.unknown:
-            return 0
+    # Where the same unknown bits leave both open, one assignment gives one answer, unless known bits differ as well.
+    if now == then and (sum(now) == 1 or not differing & ~mark.unknown):
+        return 0
     return differing

@@ -146,9 +146,8 @@ class _Builder:
         marks = self.uses[name]
         lines, targets = self.table.steps.get(name, ((), ()))
         said: list[tuple[int, object]] = [(n, self.classes[t]) for n, t in zip(lines, targets, strict=True)]
-        said += [
-            (n, tuple((o.owner, o.use.field, o.use.statement, o.use.clause, o.use.effect) for o in found)) for n, found in marks.items()
-        ]
+        for line, found in marks.items():
+            said.append((line, tuple((o.owner, o.use.field, o.use.statement, o.use.clause, o.use.effect) for o in found)))
         return tuple(what for _, what in sorted(said, key=lambda pair: pair[0]))
 
     def _block(self, name: str) -> Block:

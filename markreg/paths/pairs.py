@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from markreg.model import FIELDS, Owned, Use
-from markreg.paths.collision import Collision
+from markreg.paths.collision import Collision, Proof
 from markreg.paths.openflow import concerned
 from markreg.paths.uses import clears, connection, matches, means, sets, uncertain, whole
 from markreg.paths.witness import Step
@@ -66,9 +66,8 @@ def pairs(uses: Iterable[Owned], meets: Meets) -> Iterator[Collision]:
 
 def _made(code: str, writer: Owned, reader: Owned, mask: int, victim: Owned | None = None, via: Sequence[Owned] = ()) -> Collision:
     carrier = via[-1].owner if code == "MK104" else ""
-    found = Collision(
-        code, writer.owner, reader.owner, carrier, reader.use.field, mask, "presumed" if _guessed(writer, reader) else "shown"
-    )
+    proof: Proof = "presumed" if _guessed(writer, reader) else "shown"
+    found = Collision(code, writer.owner, reader.owner, carrier, reader.use.field, mask, proof)
     found.readers[reader.id] = reader
     found.writers[writer.id] = writer
     if victim:

@@ -21,11 +21,14 @@ from markreg.paths.uses import asks_connection, connection
 _ENTRY = 1
 State = list[int]
 Exits = dict[str, State]
+# By block, class of packets, and whether they have a connection: all states in which packets come.
+Entries = dict[tuple[int, str, bool], tuple[Block, State]]
 
 
 @dataclass(frozen=True, slots=True)
 class _Change:
-    """What a write does to one bit: ``zero``/``one`` it may make it so itself, ``keeps``, or copies of slots (of a 0: that of a 1 follows)."""
+    """What a write does to one bit: ``zero``/``one`` it may make it so itself, ``keeps``, or copies of slots: that of a bit's 0, which
+    that of its 1 follows."""
 
     slot: int
     zero: bool
@@ -58,7 +61,7 @@ class Reaching:
         self._looked: dict[str, tuple[int, ...]] = {}
         self._symbols = 0
         self._summaries: dict[tuple[int, str, bool], Exits] = {}
-        self._entries: dict[tuple[int, str, bool], tuple[Block, State]] = {}
+        self._entries: Entries = {}
         self._asked = any(g.kind == "state" for b in blocks for i in b.items for g in i.guards)
 
     def run(self) -> Facts:
@@ -90,13 +93,11 @@ class Reaching:
         for stage in life.stages:
             if state is None:
                 return
-            passed: list[State | None] = []
             orders = [stage.groups]
             if any(len(group) > 1 for group in stage.groups):
                 # Of equal priorities the one registered last is run first, which no listing shows.
                 orders.append(tuple(group[::-1] for group in stage.groups))
-            for order in orders:
-                passed.append(self._stage(order, stage.name, kind, state, left))
+            passed = [self._stage(order, stage.name, kind, state, left) for order in orders]
             if stage.maybe:
                 passed.append(state)
             state = _joined(passed)
@@ -168,9 +169,7 @@ class Reaching:
                     if entry := self._entries.get((id(block), kind, alive)):
                         self._body(block, entry[1], kind, alive, self._entries)
 
-    def _body(
-        self, block: Block, state: State, kind: str, alive: bool, entries: dict[tuple[int, str, bool], tuple[Block, State]] | None
-    ) -> Exits:
+    def _body(self, block: Block, state: State, kind: str, alive: bool, entries: Entries | None) -> Exits:
         """A chain on a state: its exits. With ``entries`` what is met is noted, and handed on to the chains it calls."""
         exits: Exits = {}
         now: State | None = state
@@ -190,7 +189,7 @@ class Reaching:
         exits: Exits,
         kind: str,
         alive: bool,
-        entries: dict[tuple[int, str, bool], tuple[Block, State]] | None,
+        entries: Entries | None,
     ) -> State | None:
         """The state after a rule for packets that go on."""
         holds = [decided(g, self.family, kind) for g in item.guards]

@@ -152,24 +152,18 @@ class Shape:
                     for name, mask in self.touched.get(id(callee), {}).items():
                         touched[name] = touched.get(name, 0) | mask
                     exits.update(dict.fromkeys(e for e in self.exits.get(id(callee), ("return",)) if e != "return" or verb == "goto"))
-                if (
-                    open_
-                    and not item.others
-                    and not item.guards
-                    and not item.stays
-                    and item.jumps
-                    and not any(a.use.predicate for a in item.acts)
-                ):
-                    back = any(
-                        verb == "jump" and callee and "return" in self.exits.get(id(callee), ("return",)) for verb, callee in item.jumps
-                    )
-                    open_ = back
-                    if not back:
-                        break
+                back = any(verb == "jump" and callee and "return" in self.exits.get(id(callee), ("return",)) for verb, callee in item.jumps)
+                if _certain(item) and not back:
+                    open_ = False  # what stands behind an unconditional verdict no packet meets
+                    break
             if open_:
                 exits["return"] = None
             self.touched[id(block)] = touched
             self.exits[id(block)] = tuple(exits)
-        # The break leaves out what stands behind an unconditional verdict: no packet comes there.
         self.packets = Packets(g for b in blocks for i in b.items for g in i.guards)
         self.asked = any(g.kind == "state" for b in blocks for i in b.items for g in i.guards)
+
+
+def _certain(item: Item) -> bool:
+    """Whether every packet takes a rule's way."""
+    return bool(item.jumps) and not (item.others or item.guards or item.stays or any(a.use.predicate for a in item.acts))

@@ -7,8 +7,6 @@ A chain is walked once for each state that comes in. What is left on a connectio
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from markreg.model import Owned
 from markreg.paths.effects import Mark, Question, Write, contested, holds, turned
@@ -16,54 +14,16 @@ from markreg.paths.graph import Block, Item
 from markreg.paths.lives import CLASSES, MAPPED, Life, Stop, connected, courses
 from markreg.paths.packets import decided
 from markreg.paths.relevance import Planned, Relevance
+from markreg.paths.trail import LATER, Found, Hit, State, Trail
 from markreg.paths.uses import asks_connection, clears, connection, matches, means, uncertain, whole
 
-LATER = "a later packet of the connection"
 # Far more than any real node was seen to need.
 MOST_STATES = 30_000
 # Hooks whose devices are not those of the others: a bridge has ports.
 _OWN_DEVICES = ("tc-ingress", "ingress", "egress", "tc-egress")
 
 
-class State(NamedTuple):
-    """A packet: its devices and protocol as sets of representatives, its fields in the order of the walk; ``freed``: 0, or which marks of
-    others had to be wished away on its way (1: of the pair in question, 2: of a third)."""
-
-    iif: int
-    oif: int
-    proto: int
-    freed: int
-    marks: tuple[Mark, ...]
-
-
-class Trail(NamedTuple):
-    """What happened on the way, last first: ``what`` is an act with its rule, the name of a hook, or the trail through a chain."""
-
-    before: Trail | None
-    what: tuple[Owned, Item | None] | str | Trail
-
-
-@dataclass(slots=True)
-class Hit:
-    """A match that turns, or that misses what was lost: the bits, the best way (``freed`` as in State), and how it went."""
-
-    code: str
-    reader: Owned
-    item: Item | None
-    mask: int = 0
-    freed: int = 9
-    trail: Trail | None = None
-
-
-@dataclass(slots=True)
-class Found:
-    """The answer to a question."""
-
-    hits: dict[tuple[str, str], Hit] = field(default_factory=dict)
-    capped: bool = False
-
-
-class _TooMany(Exception):
+class _TooManyError(Exception):
     """The walk has seen more states than it may."""
 
 
@@ -98,7 +58,7 @@ class Walk:
         try:
             for course in courses(self.lives):
                 self._connections([(life, plan, course[life.name]) for life, plan in plans if life.name in course], kinds)
-        except (_TooMany, RecursionError):
+        except (_TooManyError, RecursionError):
             self.found.capped = True
         return self.found
 
@@ -224,7 +184,7 @@ class Walk:
             states = after
             self.seen += len(states)
             if self.seen > self.most:
-                raise _TooMany
+                raise _TooManyError
             if not states:
                 break
         for then, way in states.items():

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from markreg.model import Owned
 from markreg.paths.graph import Item
-from markreg.paths.walk import LATER, Hit, Trail
+from markreg.paths.trail import LATER, Hit, Trail
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,7 +82,7 @@ def _component(entry: Component) -> Json:
 def _map(entry: Map) -> Json:
     return {
         "field": entry.field,
-        "scope": {"netns": entry.netns, "zone": entry.zone},
+        "scope": {"netns": entry.netns, "zone": entry.zone, **({"bridge": entry.bridge} if entry.bridge else {})},
         "bits": [
             {
                 "bits": format_bits(run.mask),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from markreg.bpf.insn import Insn
 
@@ -15,10 +15,11 @@ def assembled(code: Iterable[Insn]) -> bytes:
     return b"".join(struct.pack("<BBhi", i.op, i.dst | i.src << 4, i.off, i.imm) for i in code)
 
 
-def built(code: bytes, name: bytes = b"tc") -> bytes:
-    """A little-endian object with one program in one section, without types."""
+def built(code: bytes, name: bytes = b"tc", entries: Sequence[int] = (0,)) -> bytes:
+    """A little-endian object with one section of programs, without types; ``entries``: where they begin."""
     names = _NAMES.replace(b"tc", name, 1)
-    symbols = bytes(24) + struct.pack("<IBBHQQ", names.index(b"program"), 0x12, 0, 1, 0, len(code))
+    program = names.index(b"program")
+    symbols = bytes(24) + b"".join(struct.pack("<IBBHQQ", program, 0x12, 0, 1, 8 * at, len(code) - 8 * at) for at in entries)
     contents = [b"", code, symbols, names]
     at = [64]
     for content in contents:

@@ -152,3 +152,30 @@ def test_code_made_to_take_long_is_given_up_and_widened(name: str) -> None:
     if name in ("ladder", "recursion"):
         assert facts.limits == ("calls go deeper than the kernel allows",)
         assert facts.mark.mask == facts.mark.reads == 0xFFFFFFFF
+
+
+def test_thousands_of_functions_in_one_another_are_given_up() -> None:
+    code = assembled([Insn(0xB7, 0, 0, 0, 0)] * 6_000 + [Insn(0x95, 0, 0, 0, 0)])
+    began = time.process_time()
+    found = analyse_all(read(built(code, entries=range(0, 6_000, 2))))
+    assert time.process_time() - began < 10
+    assert len(found) == 3_000
+    assert not found[0].limits
+    assert found[-1].limits == ("too much code for one object",)
+    assert found[-1].mark.mask == 0xFFFFFFFF
+
+
+def test_sections_that_are_all_the_whole_file() -> None:
+    whole = bytearray((FOLDER / "cases" / "s01_direct.o").read_bytes())
+    start, count = struct.unpack_from("<Q", whole, 40)[0], struct.unpack_from("<H", whole, 60)[0]
+    for number in range(1, count):
+        struct.pack_into("<QQ", whole, start + 64 * number + 24, 0, len(whole))
+    assert tried(bytes(whole)) == "the sections overlap"
+
+
+def test_names_that_do_not_end() -> None:
+    data = built(assembled([Insn(0x95, 0, 0, 0, 0)]))
+    names = data.index(b"\0tc\0.symtab")
+    data = data[:names] + data[names : names + 28].replace(b"\0", b"x") + data[names + 28 :]
+    (facts,) = analyse_all(read(data))
+    assert len(facts.program.name) < 1100

@@ -261,7 +261,7 @@ def told(parts: list[Component]) -> tuple[set[tuple[str, str, str]], bool]:
         print(c.code, c.writer, c.reader, c.carrier, way, file=sys.stderr)
     found = {(c.code, other, c.reader) for c in shown for other in (c.writer, c.carrier) if other not in ("", c.reader)}
     # What a component asks for in a save is no match of its own.
-    return found, not paths.capped
+    return found, not any(c.proof == "not followed" for c in paths.collisions)
 
 
 def judge(rng: random.Random, router: Router, met: Counter[str]) -> list[str]:
@@ -287,19 +287,15 @@ def judge(rng: random.Random, router: Router, met: Counter[str]) -> list[str]:
         load(left)
         router.talk()
         after = counted(left)
+        without = told(left)[0]
         for part in parts:
             if part is gone:
                 continue
             differs = after[part.name] != base[part.name]
             codes = {code for code, other, reader in said if (other, reader) == (gone.name, part.name)}
             # Who restores last is named; that another saved before is the same fault.
-            # So is the clearing of a bit that was never the reader's.
-            known = any(code in ("MK101", "MK104") and reader == part.name for code, _, reader in said)
-            met["pairs"] += 1
-            met["shown by packets"] += differs
-            for code in codes:
-                met[f"{code} reported"] += 1
-                met[f"{code} shown"] += differs
+            # So is to clear a bit that another set, or a third carried: that is told of the other, where it comes through.
+            known = any(reader == part.name for _, _, reader in said | without)
             if differs and not codes and not known and complete:
                 found.append(f"{gone.name} changes {part.name}: {base[part.name]} to {after[part.name]}, and markreg says nothing")
             # What a routing table holds is not known: with a rule that asks for marks, packets of one connection may go different ways.

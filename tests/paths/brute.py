@@ -124,8 +124,8 @@ def random_set(rng: random.Random, size: int) -> RuleSet:
                 if rng.random() < 0.1:
                     rules.append(rules[-1])
         for base in HOOKS[table]:
-            for name in rng.sample(own, min(len(own), rng.randint(0, 2))):
-                rules.append(Rule(table, base, maybe=rng.random() < 0.2, action=("jump", name)))
+            called = rng.sample(own, min(len(own), rng.randint(0, 2)))
+            rules += [Rule(table, base, maybe=rng.random() < 0.2, action=("jump", name)) for name in called]
     return RuleSet(rules, chains)
 
 
@@ -305,9 +305,10 @@ class Walker:
                 return
         theirs = [self.theirs(b) and b.moved is bool(self.carrier) for b in word]
         otherwise = tuple(b._replace(value=b.without) if t else b for b, t in zip(word, theirs, strict=True))
-        if ((_number(otherwise) & mask == value) is not negated) is not held:
-            if any(t and b.value and b.value != b.without and mask >> n & 1 for n, (b, t) in enumerate(zip(word, theirs, strict=True))):
-                self.hits.add(("MK104" if self.carrier else "MK101", rule.line))
+        turned = ((_number(otherwise) & mask == value) is not negated) is not held
+        ones = (t and b.value > b.without and mask >> n & 1 for n, (b, t) in enumerate(zip(word, theirs, strict=True)))
+        if turned and any(ones):
+            self.hits.add(("MK104" if self.carrier else "MK101", rule.line))
 
     def theirs(self, bit: Bit) -> bool:
         """Whether B decided a bit."""

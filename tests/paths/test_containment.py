@@ -1,4 +1,4 @@
-"""Random rule sets walked packet by packet: what a packet carries into a match is in tier 1's relation, and tier 2 says what brute force says.
+"""Random rule sets walked packet by packet: what a packet carries into a match is in tier 1's relation; tier 2 equals brute force.
 
     MARKREG_PATH_SETS=5000 pytest tests/paths/test_containment.py
 

@@ -1,4 +1,4 @@
-"""For every mechanism of the path analysis a pair of rule sets, one that collides and one that a mechanism excludes, in iptables and in nft."""
+"""For every mechanism of the path analysis a rule set that collides and a twin that the mechanism excludes, in iptables and in nft."""
 
 from __future__ import annotations
 

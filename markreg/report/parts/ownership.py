@@ -61,12 +61,16 @@ class Run:
 
 @dataclass(slots=True)
 class Map:
-    """What is known of one field in one network namespace and conntrack zone."""
+    """What is known of one field in one network namespace and conntrack zone (empty: none, packets that conntrack did not see).
+
+    ``bridge``: of which switch the registers are; empty for what no switch has of its own, or where its name is not told.
+    """
 
     field: str
     netns: str
     zone: str | None
     width: int
+    bridge: str = ""
     rows: list[Row] = dataclasses.field(default_factory=list)
     reserved: dict[str, int] = dataclasses.field(default_factory=dict)
 
@@ -115,19 +119,29 @@ class Map:
 
 
 def maps(uses: Iterable[Owned]) -> list[Map]:
-    """One map for each field, network namespace and zone in which something is used: known fields in their order, then others by name."""
+    """One map for each field, network namespace, zone and, of registers, bridge in which something is used.
+
+    Known fields come in their order, then others by name.
+    """
     known = list(FIELDS)
 
-    def key(owned: Owned) -> tuple[int, str, str, str]:
+    def key(owned: Owned) -> tuple[int, str, str, bool, str, str]:
         use = owned.use
-        return known.index(use.field) if use.field in FIELDS else len(known), use.field, use.scope.netns, use.scope.zone or ""
+        number = known.index(use.field) if use.field in FIELDS else len(known)
+        return number, use.field, use.scope.netns, use.scope.zone is not None, use.scope.zone or "", _bridge(owned)
 
     return [_map(list(group)) for _, group in groupby(sorted((o for o in uses if o.use.mask), key=key), key=key)]
 
 
+def _bridge(owned: Owned) -> str:
+    """The switch whose own a field is."""
+    field = FIELDS.get(owned.use.field)
+    return owned.use.place.bridge if field and field.carrier == "pipeline" else ""
+
+
 def _map(uses: list[Owned]) -> Map:
     first = uses[0].use
-    found = Map(first.field, first.scope.netns, first.scope.zone, width_of(first.field, uses))
+    found = Map(first.field, first.scope.netns, first.scope.zone, width_of(first.field, uses), _bridge(uses[0]))
     rows: dict[str, Row] = {}
     for owned in uses:
         use, row = owned.use, rows.setdefault(owned.owner, Row(owned.owner))

@@ -41,7 +41,7 @@ class Printer:
         self._found: dict[tuple[str, int, str], Json] = {}
 
     def use(self, owned: Owned) -> Json:
-        """One use, with all keys of the contract; ``lines`` and ``occurrences`` are added where it stands in several lines."""
+        """One use, with all keys of the contract; where it stands in several lines also ``lines``, ``occurrences`` and, of flows, ``cookies``."""
         use = owned.use
         said: dict[str, Json] = {
             "id": owned.id,
@@ -65,9 +65,11 @@ class Printer:
             said["means"] = list(owned.means)
         if use.access != "read":
             said["effect"] = _effect(use, width_of(use.field, (owned,)))
-        said |= {"place": place_json(use.place), "location": self._location(use)}
+        said |= {"place": place_json(use.place, use.scope.zone), "location": self._location(use)}
         if len(use.lines) > 1:
             said |= {"lines": list(use.lines[:MOST_LINES]), "occurrences": len(use.lines)}
+            if use.cookies and not use.place.cookie:
+                said["cookies"] = [f"{cookie:#x}" for cookie in use.cookies[:MOST_LINES]]
         return said
 
     def _location(self, use: Use) -> Json:
@@ -128,14 +130,18 @@ def word_json(word: Word, field: str) -> dict[str, Json]:
     return {**said, "copies": moved}
 
 
-def place_json(place: Place) -> Json:
-    """What every place has, then what its kind has."""
+def place_json(place: Place, zone: str | None = None) -> Json:
+    """What every place has, then what its kind has. ``zone``: the conntrack zone of a flow's statement."""
     hooks: list[Json] = [{"hook": hook.hook, "priority": hook.priority} for hook in place.hooks]
     said: dict[str, Json] = {"kind": place.kind, "text": place.text, "family": place.family}
     if place.kind == "netfilter":
         return said | {"table": place.table, "chain": place.chain, "hooks": hooks}
     if place.kind == "rule":
         return said | {"priority": place.priority, "table": place.table}
+    if place.kind == "openflow":
+        said |= {"bridge": place.bridge or None, "table": place.table or None, "priority": place.priority, "cookie": place.cookie or None}
+        said |= {"datapath": place.datapath or "unknown", "zone": zone}
+        return said | ({"chain": place.chain} if place.chain else {})
     known: dict[str, Json] = {"table": place.table, "chain": place.chain, "priority": place.priority, "hooks": hooks}
     known |= {key: getattr(place, key) for key in _OWN_KEYS}
     return said | {key: value for key, value in known.items() if value not in ("", None, [])}

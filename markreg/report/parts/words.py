@@ -63,8 +63,9 @@ def component(found: Component) -> str:
 
 
 def map_title(found: Map) -> str:
-    """``ct_mark in netns host, zone 5``."""
-    return f"{found.field} in netns {found.netns}" + (f", zone {found.zone}" if found.zone is not None else "")
+    """``ct_mark in netns host, zone 5``; ``ovs.reg0 in netns host, bridge br-int``."""
+    zone = "" if found.zone is None else f", zone {found.zone}" if found.zone else ", untracked"
+    return f"{found.field} in netns {found.netns}{zone}" + (f", bridge {found.bridge}" if found.bridge else "")
 
 
 def bits_of(finding: Finding) -> str:
