@@ -6,12 +6,15 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
-from markreg import archives
+from markreg.archives.magic import HEAD, is_archive
 from markreg.formats import Format, by_name, detect, scope_of
 from markreg.model import Problem, Scope
 from markreg.source import Source
+
+if TYPE_CHECKING:
+    from markreg.archives.held import Found, Held
 
 STDIN = "-"
 _LARGEST = 1 << 30
@@ -63,14 +66,14 @@ def gather(paths: Sequence[str], stdin: BinaryIO, notation: str | None = None) -
     for path in dict.fromkeys(paths):
         if path == STDIN:
             data = stdin.read()
-            if archives.is_archive(data[: archives.HEAD]):
-                _node(gathered, STDIN, archives.in_archive(io.BytesIO(data)))
+            if is_archive(data[:HEAD]):
+                _archive(gathered, STDIN, io.BytesIO(data))
             else:
                 _add(gathered, Source(STDIN, data), notation)
         elif Path(path).is_dir():
             _folder(gathered, path)
         elif _is_archive(path):
-            _archive(gathered, path)
+            _packed(gathered, path)
         elif (source := _load(gathered, path)) is not None:
             _add(gathered, source, notation)
     return gathered
@@ -96,27 +99,35 @@ def _is_archive(path: str) -> bool:
         if not Path(path).is_file():  # to open a pipe would wait for it
             return False
         with Path(path).open("rb") as file:
-            return archives.is_archive(file.read(archives.HEAD))
+            return is_archive(file.read(HEAD))
     except (OSError, ValueError):
         return False
 
 
-def _archive(gathered: Gathered, path: str) -> None:
+def _packed(gathered: Gathered, path: str) -> None:
     try:
         with Path(path).open("rb") as file:
-            _node(gathered, path, archives.in_archive(file))
+            _archive(gathered, path, file)
     except OSError as error:
         gathered.refuse(path, f"cannot be read: {error.strerror}")
+
+
+def _archive(gathered: Gathered, path: str, file: BinaryIO) -> None:
+    from markreg.archives.held import in_archive
+
+    _node(gathered, path, in_archive(file))
 
 
 def _folder(gathered: Gathered, path: str) -> None:
+    from markreg.archives.held import in_folder
+
     try:
-        _node(gathered, path, archives.in_folder(Path(path)))
+        _node(gathered, path, in_folder(Path(path)))
     except OSError as error:
         gathered.refuse(path, f"cannot be read: {error.strerror}")
 
 
-def _node(gathered: Gathered, path: str, found: archives.Found) -> None:
+def _node(gathered: Gathered, path: str, found: Found) -> None:
     """What an archive or a folder holds, if it is of one node."""
     gathered.skipped += found.others
     gathered.unread += [Problem(name, 0, why) for name, why in found.unread]
@@ -138,7 +149,7 @@ def _inside(path: str, inside: str) -> str:
     return str(Path(path) / inside) if inside else path
 
 
-def _known(gathered: Gathered, path: str, held: archives.Held) -> Known | None:
+def _known(gathered: Gathered, path: str, held: Held) -> Known | None:
     source = Source(_inside(path, held.path), held.data)
     guess = scope_of(held.path)
     scope = Scope(held.netns or guess.netns, held.family or guess.family)

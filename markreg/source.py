@@ -26,6 +26,8 @@ class Source:
     _cuts: array[int] = field(default_factory=lambda: array("q"), repr=False)
     # Number, text and blanked text of the line last asked for: a dump in JSON is one line of megabytes.
     _last: tuple[int, str, str] = field(default=(0, "", ""), repr=False, compare=False)
+    # Number and beginning of that line: the next one is mostly near.
+    _at: tuple[int, int] = field(default=(0, 0), repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.data.startswith(_UTF8_BOM):
@@ -71,11 +73,15 @@ class Source:
         start = 0
         if before := number - 1:
             block = bisect_right(self._ended, before - 1) - 1
-            start = block * _BLOCK
-            for _ in range(before - self._ended[block]):
+            start, left = block * _BLOCK, before - self._ended[block]
+            known, at = self._at
+            if known and 0 <= number - known <= left:
+                start, left = at, number - known
+            for _ in range(left):
                 start = self.data.find(b"\n", start) + 1
                 if not start:
                     return ""
+        self._at = (number, start)
         end = self.data.find(b"\n", start)
         return decode(self.data[start : end if end >= 0 else len(self.data)]).rstrip("\r")
 

@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from markreg import archives
-from markreg.archives import layouts, limits, manifest, streams, tar
+from markreg.archives import held, layouts, limits, manifest, streams, tar
 from markreg.inputs import Gathered, gather
 from markreg.resources import rules
 from tests.support import SHARED, needs_shared
@@ -150,10 +149,10 @@ def test_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str) -> No
     monkeypatch.setattr(streams, "TOTAL", 3000)
     assert "holds more than" in read(tmp_path, packed({"a.txt": bytes(1 << 20), **files}, how)).problems[0].message
     monkeypatch.undo()
-    monkeypatch.setattr(archives, "KEPT", 500)
+    monkeypatch.setattr(held, "KEPT", 500)
     assert "captures of more than" in read(tmp_path, packed(files, how)).problems[0].message
     monkeypatch.undo()
-    for module in (archives, limits):
+    for module in (held, limits):
         monkeypatch.setattr(module, "MEMBER", 2000)
     found = read(tmp_path, packed({"big.txt": SAVE * 100, "ip-rule.txt": RULE}, how))
     assert len(found.known) == 1

@@ -7,8 +7,8 @@ import pytest
 from markreg.archives.layouts import place
 from markreg.captures import once
 from markreg.formats import by_name, scope_of
+from markreg.formats._openflow_dump import bridge_of
 from markreg.formats._ovsdb_tables import name_in
-from markreg.formats.openflow import bridge_of
 from markreg.model import Reading, Use
 from markreg.source import Source
 

@@ -13,11 +13,10 @@ from typing import BinaryIO, Protocol
 
 from markreg.archives import tar
 from markreg.archives.limits import MEMBERS, TOTAL, ArchiveError, Member
+from markreg.archives.magic import BZIP2, GZIP, HEAD, XZ, ZIP, ZSTD
 
-HEAD = tar.BLOCK
 _CHUNK = 1 << 18
 _XZ_MEMORY = 128 << 20
-_GZIP, _BZIP2, _XZ, _ZSTD, _ZIP = b"\x1f\x8b\x08", b"BZh", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd", b"PK\x03\x04"
 _BROKEN = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, OverflowError)
 
 
@@ -34,16 +33,11 @@ class _Decompressor(Protocol):
     def decompress(self, data: bytes, max_length: int = -1) -> bytes: ...
 
 
-def is_archive(head: bytes) -> bool:
-    """Whether a file that begins so is to be read as an archive. ``head``: its first 512 bytes."""
-    return head.startswith((_GZIP, _BZIP2, _XZ, _ZSTD, _ZIP)) or tar.is_tar(head)
-
-
 def members(file: BinaryIO) -> Iterator[Member]:
     """The regular files of an archive in their order; ``file`` can be sought. Raises ArchiveError, also after some members."""
     head = file.read(HEAD)
     file.seek(0)
-    if head.startswith(_ZIP):
+    if head.startswith(ZIP):
         found = _zipped(file)
     else:
         stream = _Chunks(_unpacked(file, head))
@@ -64,14 +58,14 @@ def _why(error: BaseException) -> str:
 
 
 def _unpacked(file: BinaryIO, head: bytes) -> Iterator[bytes]:
-    if head.startswith(_GZIP):
+    if head.startswith(GZIP):
         with gzip.GzipFile(fileobj=file) as packed:
             yield from iter(lambda: packed.read(_CHUNK), b"")
-    elif head.startswith(_XZ):
+    elif head.startswith(XZ):
         yield from _decompressed(file, lambda: lzma.LZMADecompressor(memlimit=_XZ_MEMORY))
-    elif head.startswith(_BZIP2):
+    elif head.startswith(BZIP2):
         yield from _decompressed(file, bz2.BZ2Decompressor)
-    elif head.startswith(_ZSTD):
+    elif head.startswith(ZSTD):
         yield from _decompressed(file, _zstd())
     else:
         yield from iter(lambda: file.read(_CHUNK), b"")

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from markreg.archives.limits import ArchiveError, Member
+from markreg.archives.magic import TAR, TAR_AT
 
 BLOCK = 512
-_MAGIC = slice(257, 262)
 _CHECKSUM = slice(148, 156)
 # A long name or a pax header is this long at most; PATH_MAX is 4096.
 _LONGEST_HEADER = 1 << 16
@@ -23,7 +23,7 @@ Skip = Callable[[int], None]
 
 def is_tar(head: bytes) -> bool:
     """Whether the first block is a header: the sum of its bytes stands in it."""
-    return len(head) >= BLOCK and head[_MAGIC] == b"ustar" and _sum_holds(head[:BLOCK])
+    return len(head) >= BLOCK and head.startswith(TAR, TAR_AT) and _sum_holds(head[:BLOCK])
 
 
 def members(read: Read, skip: Skip) -> Iterator[Member]:

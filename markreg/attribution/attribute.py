@@ -9,7 +9,7 @@ from markreg.attribution.evidence import describe, mark_key, rule_facts, table_f
 from markreg.attribution.explain import Explainer, chosen_layouts
 from markreg.attribution.flows import OVN, FlowOwners, Verdict
 from markreg.attribution.inferred import inferred, said
-from markreg.attribution.unclaimed import PREFIX, Unclaimed, group
+from markreg.attribution.unclaimed import PREFIX, Unclaimed, bridge_of, group
 from markreg.model import Component, Confidence, Owned, Reading, Rule, Table, Use
 from markreg.registry.effective import Settings
 from markreg.registry.model import Registry
@@ -246,15 +246,21 @@ class _Attribution:
         for claim in self.claims:
             if claim.owner and claim.table and claim.table.backend == NATIVE:
                 makers.setdefault(id(claim.table), set()).add(claim.owner)
+        sole: dict[int, str] = {}
         for claim in nobody:
-            owners = makers.get(id(claim.table), set())
-            if len(owners) == 1 and claim.table and owners.issuperset(self._builders(claim.reading, claim.table)):
-                (claim.owner,) = owners
+            key = id(claim.table)
+            if claim.table and key in makers and key not in sole:
+                all_ = makers[key] | self._builders(claim.reading, claim.table)
+                sole[key] = next(iter(all_)) if len(all_) == 1 else ""
+            if owner := sole.get(key):
+                claim.owner = owner
                 claim.by = f"the rest of {claim.use.place.text.rpartition(' ')[0]}"
 
     def _by_group(self, nobody: list[_Claim]) -> None:
         found = [Unclaimed(c.use, c.reading, c.table, c.base) for c in nobody]
-        for claim, owner in zip(nobody, group(found, lambda r, t, c: self._chain(r, t, c) is not None), strict=True):
+        flows = (c for c in self.claims if c.owner and not c.owner.startswith(PREFIX) and c.use.place.kind == "openflow")
+        hosts = {bridge_of(c.use) for c in flows}
+        for claim, owner in zip(nobody, group(found, lambda r, t, c: self._chain(r, t, c) is not None, hosts), strict=True):
             claim.owner = owner
 
     def _by_mark(self, nobody: list[_Claim]) -> None:

@@ -109,10 +109,20 @@ class Explainer:
         return whole and use.value is not None and not use.value & ~row.mask
 
 
+def _acts(row: Effective, use: Use) -> bool:
+    """Whether a row shows where a use is: in rules, in a program, at a socket."""
+    acts = {"netfilter": "netfilter", "bpf": "bpf", "socket": "socket"}.get(use.place.kind)
+    return acts is None or acts in row.reservation.via
+
+
 def _by_its_way(row: Effective, use: Use) -> bool:
     """Whether a row is of what acts there: a program's codes are no netfilter rule's, and the reverse."""
-    acts = {"netfilter": "netfilter", "bpf": "bpf", "socket": "socket"}.get(use.place.kind)
-    return acts is None or acts in row.reservation.via or row.reservation.variant is None
+    return row.reservation.variant is None or _acts(row, use)
+
+
+def _written_so(row: Effective, use: Use) -> bool:
+    """Whether what a use writes may be a row's: no rule writes what a socket begins with. Anybody may look for it."""
+    return use.access == "read" or _acts(row, use)
 
 
 def _may_be(use: Use, mask: int, code: int) -> bool:

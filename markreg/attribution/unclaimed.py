@@ -2,12 +2,14 @@
 
 All uncommented rules in built-in chains of a namespace are one group, a native nft table is one; equal comment tags, equal mask and
 value, a jump between two user chains, or a map that two BPF programs share join groups. A group is named after its first place.
+The flows of a bridge are one group, because they go on to each other; where a component has flows there, too, a cookie tells strangers
+apart, as long as there are few of them: many controllers give every flow a cookie of its own.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from markreg.attribution.evidence import comments, compat, mark_key, suffix
@@ -16,6 +18,7 @@ from markreg.model import Reading, Table, Use
 PREFIX = "unattributed:"
 Node = tuple[str, ...]
 _LONGEST_TAG = 40
+_MOST_COOKIES = 16
 _MAP = re.compile(r"(?<!\S)map (\S+)")
 
 
@@ -66,10 +69,18 @@ class _Groups:
         return names
 
 
-def group(found: Sequence[Unclaimed], claimed: Callable[[Reading, Table, str], bool]) -> list[str]:
-    """The owner of each use, in order. ``claimed``: whether a user chain belongs to a component."""
+def group(found: Sequence[Unclaimed], claimed: Callable[[Reading, Table, str], bool], hosts: Collection[tuple[str, str]] = ()) -> list[str]:
+    """The owner of each use, in order. ``claimed``: whether a user chain belongs to a component.
+
+    ``hosts``: the bridges (`bridge_of`) on which components have flows.
+    """
     groups = _Groups()
-    nodes = [_place(groups, item) for item in found]
+    cookies: dict[tuple[str, str], set[int]] = {}
+    for item in found:
+        if item.use.place.kind == "openflow":
+            cookies.setdefault(bridge_of(item.use), set()).update(item.use.cookies)
+    apart = {bridge for bridge, known in cookies.items() if bridge in hosts and len(known) <= _MOST_COOKIES}
+    nodes = [_flow(groups, item.use, apart) if item.use.place.kind == "openflow" else _place(groups, item) for item in found]
     for node, item in zip(nodes, found, strict=True):
         for tag in comments(item.use):
             groups.join(node, ("comment", item.use.scope.netns, _tag(tag)))
@@ -78,6 +89,28 @@ def group(found: Sequence[Unclaimed], claimed: Callable[[Reading, Table, str], b
     _jumps(groups, found, claimed)
     names = groups.names()
     return [PREFIX + names[groups.root(node)] for node in nodes]
+
+
+def bridge_of(use: Use) -> tuple[str, str]:
+    """The bridge of a flow: its namespace and its name, else the dump it is in."""
+    return use.scope.netns, use.place.bridge or use.path
+
+
+def _flow(groups: _Groups, use: Use, apart: Collection[tuple[str, str]]) -> Node:
+    """The place of a flow; flows that do the same under several cookies are one owner's."""
+    bridge = bridge_of(use)
+    name = use.place.bridge or f"openflow/{use.path.rpartition('/')[2]}"
+    cookies = sorted(set(use.cookies)) if bridge in apart else []
+    node: Node = ("openflow", *bridge)
+    for number, cookie in enumerate(cookies):
+        told: Node = ("openflow", *bridge, f"{cookie:#x}")
+        groups.place(told, f"{name}/cookie {cookie:#x}{suffix(use.scope.netns)}")
+        if number:
+            groups.join(node, told)
+        node = told
+    if not cookies:
+        groups.place(node, name + suffix(use.scope.netns))
+    return node
 
 
 def _place(groups: _Groups, item: Unclaimed) -> Node:
@@ -104,9 +137,6 @@ def _place(groups: _Groups, item: Unclaimed) -> Node:
     elif place.kind in ("rule", "xfrm"):
         node = (place.kind, netns, place.family, str(place.priority), place.text)
         label = f"{place.kind}/{place.priority}"
-    elif place.kind == "openflow" and (place.bridge or place.cookie not in ("", "0x0")):
-        node = ("openflow", netns, place.bridge or use.path, place.cookie)
-        label = "/".join(w for w in (place.bridge, f"cookie {place.cookie}" if place.cookie else "") if w)
     elif place.kind in ("datapath", "lflow") or place.text.startswith("ovs tunnel "):
         node, label = (place.kind, netns, place.text), place.text
     elif place.object.startswith("id "):

@@ -21,5 +21,7 @@ def check(context: Context, earlier: tuple[Finding, ...]) -> Iterator[Finding]:
         message = "chains call each other in circles here, which the kernel refuses: what they lead to is not followed"
         yield Finding("MK904", "warning", message, locations=(location_at(context, "reader", path, line),), help=_HELP)
     if pairs:
-        message = f"more states than are followed: between {listed(pairs[:3])}{' and others' if len(pairs) > 3 else ''} nothing is confirmed"
+        message = (
+            f"more states than are followed: between {listed(pairs[:3])}{' and others' if len(pairs) > 3 else ''} nothing is confirmed"
+        )
         yield Finding("MK904", "warning", message, occurrences=len(pairs), help=_HELP)

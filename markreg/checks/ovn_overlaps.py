@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from markreg.bits import parse_bits
 from markreg.checks import Context
 from markreg.checks.located import location, location_at
 from markreg.checks.words import bits_of
 from markreg.model import CT_LABEL, Finding, Location, Owned
-from markreg.rows import Row
+
+if TYPE_CHECKING:
+    from markreg.rows import Row
 
 _OVN = "ovn"
 _HELP = "use one of the two features on a logical switch, not both"

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from markreg.checks import Context
 from markreg.model import SKB_MARK, Finding, Location
-from markreg.programs import BpfProgram
+
+if TYPE_CHECKING:
+    from markreg.programs import BpfProgram
 
 _WORD = 4
 _MOST = 3

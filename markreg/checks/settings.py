@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from markreg.bits import BitsError, format_mask
 from markreg.checks import Context
 from markreg.deployed import resolver
-from markreg.deployment import Deployed, Mention, Setting
 from markreg.model import Finding, Location
 from markreg.registry import numbers
 from markreg.registry.model import Knob, NodePool
 from markreg.registry.words import Scalar
+
+if TYPE_CHECKING:
+    from markreg.deployment import Deployed, Mention, Setting
 
 _OPEN = "render templates first (helm template … | markreg lint -), and name the ConfigMaps that values come from in the same run"
 

@@ -39,6 +39,7 @@ _SILENT = re.compile(
     r"|log(?:\s+(?:prefix\s+\"\"|level\s+\w+|group\s+\d+|flags\s+[\w,\s]+?|snaplen\s+\d+|queue-threshold\s+\d+))*"
     rf"|meta\s+nftrace\s+set\s+\d+|notrack|last(?:\s+used\s+\w+)?|xt\s+match\s+\"comment\"){_E}|[;\s]+"
 )
+_MAP = re.compile(rf"{_W}map{_E}")
 _PROTOCOLS = {"1": "icmp", "6": "tcp", "17": "udp", "58": "icmpv6", "ipv6-icmp": "icmpv6", "132": "sctp", "50": "esp", "47": "gre"}
 _FAMILIES = {"ipv4": "ip", "ip": "ip", "ipv6": "ip6", "ip6": "ip6"}
 
@@ -53,7 +54,8 @@ def flow(line: str, clauses: tuple[str, ...] = ()) -> Flow | None:
 
 @lru_cache(maxsize=8192)
 def _of(line: str, clauses: tuple[str, ...]) -> Flow | None:
-    text = _rendered(line) if line.lstrip()[:1] == "{" else _written(line)
+    written = line.lstrip()[:1] != "{"
+    text = _written(line) if written else _rendered(line, ())
     if text is None or not text.strip():
         return None
     outcomes = [Outcome(verb, target) for verb, target in _JUMP.findall(text)]
@@ -62,12 +64,12 @@ def _of(line: str, clauses: tuple[str, ...]) -> Flow | None:
     if chosen and re.search(rf"{_W}vmap\s+@", text):
         outcomes += [Outcome("accept"), Outcome("drop"), Outcome("return")]
     guards = [*_guards(text)]
-    rest = text
+    rest = text if written else _rendered(line, clauses) or ""
     if not chosen:
         rest = _LAST.sub(" ", rest)
-    for clause in clauses:
+    for clause in clauses if written else ():
         # A map that lacks the key ends the rule (net/netfilter/nft_lookup.c).
-        rest = rest.replace(clause, " map " if re.search(rf"{_W}map{_E}", clause) else " ", 1)
+        rest = rest.replace(clause, " map " if _MAP.search(clause) else " ", 1)
     for pattern in (_DEVICE, _PROTO, _STATE, _FAMILY):
         rest = pattern.sub(" ", rest)
     if chosen:
@@ -86,13 +88,16 @@ def _written(line: str) -> str | None:
     return None if re.search(r"[;{}]", outside) else text
 
 
-def _rendered(line: str) -> str | None:
-    """A rule of a document in JSON as text."""
+def _rendered(line: str, clauses: tuple[str, ...]) -> str | None:
+    """A rule of a document in JSON as text, without the expressions that are ``clauses``."""
     try:
         inner = json.loads(line)
         while isinstance(inner, dict) and "expr" not in inner:
             inner = next(iter(inner.values()))
-        return emptied(" ".join(filter(None, (statement_text(e) for e in inner["expr"]))))
+        known = [json.loads(c) for c in clauses if c[:1] == "{"]
+        kept = [statement_text(e) for e in inner["expr"] if e not in known]
+        kept += ["map" for e in inner["expr"] if e in known and '"map"' in json.dumps(e)]
+        return emptied(" ".join(filter(None, kept)))
     except (RenderError, RecursionError, AttributeError, TypeError, LookupError, ValueError, StopIteration):
         return None
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 
 from markreg.model import Reading, Scope
-from markreg.rows import ZoneName
 from markreg.source import Source
 
 NAMES = ("ct-zones",)
@@ -25,6 +24,8 @@ def detect(source: Source) -> str | None:
 
 def read(source: Source, name: str, scope: Scope) -> Reading:
     """Every zone with its name."""
+    from markreg.rows import ZoneName
+
     zones = []
     for number, line in enumerate(source.text().splitlines(), 1):
         match = _LINE.fullmatch(line)

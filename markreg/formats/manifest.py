@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import re
 
-from markreg.manifests import documents
-from markreg.manifests.commands import commands
-from markreg.manifests.workloads import processes
 from markreg.model import Problem, Reading, Scope
 from markreg.source import Source
 
@@ -24,6 +21,10 @@ def detect(source: Source) -> str | None:
 
 def read(source: Source, name: str, scope: Scope) -> Reading:
     """The documents of a stream, and the commands in them that concern marks. What is broken is said, the rest is read."""
+    from markreg.manifests import documents
+    from markreg.manifests.commands import commands
+    from markreg.manifests.workloads import processes
+
     found = documents.read(source)
     problems = [Problem(source.path, b.line, b.message) for b in found.broken if not b.template]
     unread = [Problem(source.path, b.line, b.message) for b in found.broken if b.template]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
-from markreg.formats._nft_flow import flow as flow
-from markreg.formats._nft_json import ruleset_of
-from markreg.formats._nft_reading import reading
-from markreg.formats._nft_text import Scanner
 from markreg.model import Reading, Scope
 from markreg.source import Source
+
+if TYPE_CHECKING:
+    from markreg.flow import Flow
 
 NAMES = ("nft", "nft-json")
 
@@ -36,5 +36,19 @@ def detect(source: Source) -> str | None:
 
 def read(source: Source, name: str, scope: Scope) -> Reading:
     """Every statement of a ruleset that concerns marks, and its tables."""
-    ruleset = ruleset_of(source) if name == NAMES[1] else Scanner(source.data).read()
-    return reading(ruleset, source.path, name, scope)
+    from markreg.formats._nft_reading import reading
+
+    if name == NAMES[1]:
+        from markreg.formats._nft_json import ruleset_of
+
+        return reading(ruleset_of(source), source.path, name, scope)
+    from markreg.formats._nft_text import Scanner
+
+    return reading(Scanner(source.data).read(), source.path, name, scope)
+
+
+def flow(line: str, clauses: tuple[str, ...] = ()) -> Flow | None:
+    """The rule in a line; None if there is none. ``clauses``: what its uses say already."""
+    from markreg.formats import _nft_flow
+
+    return _nft_flow.flow(line, clauses)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from markreg.manifests import documents, plain
-from markreg.manifests.commands import commands, of_text
-from markreg.manifests.workloads import processes
 from markreg.model import Reading, Scope
 from markreg.source import Source
 
@@ -19,6 +16,10 @@ def detect(source: Source) -> str | None:
 
 def read(source: Source, name: str, scope: Scope) -> Reading:
     """Its commands, by the grammars of what they are for."""
+    from markreg.manifests import documents, plain
+    from markreg.manifests.commands import commands, of_text
+    from markreg.manifests.workloads import processes
+
     unit = plain.looks_like(source.head(4096)) == "ini"
     found = documents.read(source).documents if unit else []
     said = commands(source, found, scope) if unit else of_text(source, scope)

@@ -23,7 +23,7 @@ from markreg.paths.witness import steps
 from markreg.source import Source
 
 # All walks of a node together may see so many states.
-_MOST_STATES = 600_000
+_MOST_STATES = 100_000
 _FAMILIES = ("ip", "ip6", "arp")
 
 

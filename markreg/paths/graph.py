@@ -108,6 +108,7 @@ class _Builder:
         self.members: Counter[int] = Counter()
         self.mass: dict[int, Block] = {}
         self.made: list[Block] = []
+        self.alike: dict[_Class, Block] = {}
         self.gave_up: list[tuple[str, int]] = []
 
     def build(self) -> list[Block]:
@@ -168,10 +169,14 @@ class _Builder:
             mass = self._crowd(here)
             block = Block(" ".join(filter(None, (_program(self.table), self.table.name, here))), self.table, here)
             self.blocks[here] = block
-            if mass:
-                self.mass[number] = block
             block.items = _compressed(list(self._items(here, mass)))
-            self.made.append(block)
+            alike = self.alike.setdefault(_content(block), block)
+            if alike is not block and not block.base.hooks:
+                self.blocks[here] = alike
+            else:
+                self.made.append(block)
+            if mass:
+                self.mass[number] = self.blocks[here]
         return self.blocks[name]
 
     def _crowd(self, name: str) -> bool:
@@ -261,6 +266,15 @@ def _compressed(items: list[Item]) -> list[Item]:
             continue
         result.append(item)
     return result
+
+
+def _content(block: Block) -> _Class:
+    """What a chain does, apart from where it stands and from conditions that are not followed."""
+    return tuple(
+        (tuple((a.owner, a.use.field, a.use.clause, a.use.effect, a.use.predicate, a.use.possible, a.use.scope) for a in item.acts), *rest)
+        for item in block.items
+        for rest in [(item.guards, bool(item.others), tuple((verb, id(to)) for verb, to in item.jumps), item.stays, item.repeats)]
+    )
 
 
 def _plain(block: Block) -> frozenset[str] | None:

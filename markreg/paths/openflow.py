@@ -8,10 +8,13 @@ bridge; of OVN's logical datapaths a packet's registers do not go from a switch 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from markreg.model import FIELDS, HOST, Use
-from markreg.pipelines import Pipeline
-from markreg.rows import ZoneName
+
+if TYPE_CHECKING:
+    from markreg.pipelines import Pipeline
+    from markreg.rows import ZoneName
 
 KINDS = frozenset({"openflow", "lflow"})
 # Zone 0 resets a register, and is that of netfilter (net/netfilter/nf_conntrack_core.c, nf_ct_zone_dflt).

@@ -375,7 +375,7 @@ class Reaching:
 
 
 def _or(a: State, b: State) -> State:
-    return a if a is b else [x | y for x, y in zip(a, b, strict=True)]
+    return a if a is b else [x if x is y else x | y for x, y in zip(a, b, strict=True)]
 
 
 def _joined(states: Iterable[State | None]) -> State | None:

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from markreg.formats import ip_rule
+from markreg.formats._ip_rule_listing import predicate
 from markreg.model import Reading, Rule, Scope
 from markreg.source import Source
 from tests.support import SHARED, needs_shared
@@ -186,9 +187,9 @@ def test_not_a_listing(text: str) -> None:
 def test_the_predicate_is_the_kernels(value: int, mask: int, negated: bool, mark: int) -> None:
     for word in (mark, value, value ^ mask, value & mask, ~value & 0xFFFFFFFF):
         matches = ((value ^ word) & mask == 0) != negated
-        assert ip_rule.predicate(negated, (), value, mask).holds(word) == matches
-        assert ip_rule.predicate(False, ("iif lo",), value, mask).holds(word) == ((value ^ word) & mask == 0)
-        assert ip_rule.predicate(True, ("iif lo",), value, mask).holds(word)
+        assert predicate(negated, (), value, mask).holds(word) == matches
+        assert predicate(False, ("iif lo",), value, mask).holds(word) == ((value ^ word) & mask == 0)
+        assert predicate(True, ("iif lo",), value, mask).holds(word)
 
 
 @given(

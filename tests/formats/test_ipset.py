@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from markreg.formats import ipset
+from markreg.formats._ipset_sets import clauses, mark
 from markreg.model import MarkSet, Reading, Scope
 from markreg.source import Source
 from tests.support import SHARED, needs_shared
@@ -46,8 +47,8 @@ def test_text(case: dict[str, Any]) -> None:
 @given(st.integers(0, 0xFFFFFFFF), st.integers(0, 0xFFFFFFFF))
 def test_the_scan_reads_what_the_grammar_reads(value: int, mask: int) -> None:
     for clause in (f"{value:#x}/{mask:#x}", f"{value:#x}"):
-        words = [w for w in ipset.clauses(f"skbmark {clause}")["skbmark"] if w != "/"]
-        assert ipset.mark(clause) == (int(words[0], 16), int(words[1], 16) if len(words) > 1 else 0xFFFFFFFF)
+        words = [w for w in clauses(f"skbmark {clause}")["skbmark"] if w != "/"]
+        assert mark(clause) == (int(words[0], 16), int(words[1], 16) if len(words) > 1 else 0xFFFFFFFF)
 
 
 @pytest.mark.oracle

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from markreg.formats import iptables
+from markreg.formats import _iptables_dump, iptables
 from markreg.model import Chain, Hook, Reading, Scope, Table, Use
 from markreg.source import Source
 
@@ -158,7 +158,7 @@ def test_chunks_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     text = f"*mangle\n:PREROUTING ACCEPT [0:0]\n{chains}-A PREROUTING -j c0\n{rules}-I PREROUTING -j c3\nodd line\n{rules}COMMIT\n"
     whole = read(text)
     for size in (1, 7, 50, 333):
-        monkeypatch.setattr(iptables, "_CHUNK", size)
+        monkeypatch.setattr(_iptables_dump, "_CHUNK", size)
         assert read(text) == whole
         assert read(text, thorough=True) == whole
 

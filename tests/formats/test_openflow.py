@@ -12,6 +12,7 @@ import pytest
 from markreg.captures import once
 from markreg.formats import by_name, openflow
 from markreg.formats import detect as detect_any
+from markreg.formats._openflow_dump import bridge_of
 from markreg.inputs import Known
 from markreg.model import Reading, Scope, Use
 from markreg.node import read as read_all
@@ -137,7 +138,7 @@ def test_the_prints_of_all_versions_say_the_same() -> None:
     ],
 )
 def test_the_bridge_is_in_the_name(name: str, bridge: str) -> None:
-    assert openflow.bridge_of(name) == bridge
+    assert bridge_of(name) == bridge
 
 
 def test_zone_registers_and_what_they_hold() -> None:

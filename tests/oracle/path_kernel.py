@@ -293,9 +293,15 @@ def judge(rng: random.Random, router: Router, met: Counter[str]) -> list[str]:
                 continue
             differs = after[part.name] != base[part.name]
             codes = {code for code, other, reader in said if (other, reader) == (gone.name, part.name)}
+            met["pairs"] += 1
+            met["shown by packets"] += differs
+            for code in codes:
+                met[f"{code} reported"] += 1
+                met[f"{code} shown"] += differs
             # Who restores last is named; that another saved before is the same fault.
             # So is to clear a bit that another set, or a third carried: that is told of the other, where it comes through.
             known = any(reader == part.name for _, _, reader in said | without)
+            met["shown, told of another owner"] += differs and not codes and known
             if differs and not codes and not known and complete:
                 found.append(f"{gone.name} changes {part.name}: {base[part.name]} to {after[part.name]}, and markreg says nothing")
             # What a routing table holds is not known: with a rule that asks for marks, packets of one connection may go different ways.
