@@ -49,6 +49,7 @@ clean:
 .venv/.installed: pyproject.toml
 	@[[ -x .venv/bin/python ]] || "$$(.ci/pythons | head -n 1)" -m venv .venv
 	@.venv/bin/pip install -q -e .
+	@.venv/bin/python -m compileall -q markreg
 	@touch $@
 
 # The extra reads a live node's netlink; part of it is built by a C compiler, and without it the node's own tools are asked.

@@ -8,19 +8,26 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from markreg.model import Owned
-from markreg.paths import effects, packets, reaching, relevance, walk
-from markreg.paths.lives import Life
+from markreg.paths import effects, lives, packets, reaching, walk
+from markreg.paths.graph import Block
 from markreg.paths.trail import Found, State
 
 
 def _put(where: object, name: str, value: object) -> None:
     """Replaces a function of a module or a class."""
     setattr(where, name, value)
+
+
+def _taken(where: object, name: str) -> Callable[..., Any]:
+    """A function of a module or a class."""
+    found: Callable[..., Any] = getattr(where, name)
+    return found
 
 
 def _kills() -> None:
@@ -30,7 +37,13 @@ def _kills() -> None:
         made(self, owned, question)
         self.maybe = True
 
+    before = _taken(reaching.Reaching, "_written")
+
+    def joined(self: reaching.Reaching, act: Owned, state: reaching.State) -> reaching.State:
+        return [a | b for a, b in zip(state, before(self, act, state), strict=True)]
+
     _put(effects.Write, "__init__", maybe)
+    _put(reaching.Reaching, "_written", joined)
 
 
 def _marks() -> None:
@@ -38,6 +51,7 @@ def _marks() -> None:
         return [(True, state), (False, state)]
 
     _put(walk.Walk, "_asked", both)
+    _put(reaching.Reaching, "_asked_of", lambda self, act, state: (state, state))
 
 
 def _classes() -> None:
@@ -51,12 +65,12 @@ def _devices() -> None:
 
 
 def _orders() -> None:
-    made = relevance.Relevance.plan
+    made = _taken(lives, "_groups")
 
-    def first(self: relevance.Relevance, life: Life) -> list[relevance.Planned]:
-        return [relevance.Planned(p.name, p.orders[:1], p.maybe, p.connections) for p in made(self, life)]
+    def singly(entries: list[tuple[int, Block | lives.Stop]], lookups: list[lives.Stop]) -> Iterator[tuple[object, ...]]:
+        return ((member,) for group in made(entries, lookups) for member in group)
 
-    _put(relevance.Relevance, "plan", first)
+    _put(lives, "_groups", singly)
 
 
 def _decision() -> None:

@@ -7,6 +7,7 @@ python -m bench.run [--services N] [--times N] [--lines N …] [--rules N] [--el
 from __future__ import annotations
 
 import argparse
+import compileall
 import os
 import shutil
 import subprocess
@@ -167,6 +168,8 @@ def main() -> None:
     options.add_argument("--manifests", type=int, default=2_000)
     options.add_argument("--programs", type=int, nargs="*", default=[30, 60, 125, 250])
     chosen = options.parse_args()
+    # As pip does when it installs; a checkout may hold sources that are newer than their bytecode.
+    compileall.compile_dir(Path(__file__).parent.parent / "markreg", quiet=1)
     with TemporaryDirectory() as folder:
         beside(Path(folder), chosen.services, chosen.times)
         growth(Path(folder), chosen.lines, chosen.times)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 
 _INT = re.compile(r"0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*")
 _SHIFT = re.compile(r"(\w+)\s*<<\s*(\w+)")
@@ -53,6 +54,7 @@ def parse_value_mask(text: str, width: int) -> tuple[int, int]:
     return parse_word(value, width), parse_word(mask, width) if slash else full(width)
 
 
+@lru_cache(maxsize=1024)  # a registry is asked for each layout of a component
 def parse_bits(text: str, width: int) -> int:
     """A bit set as a mask: ``14``, ``8-11``, ``0,4-7``, ``96..127``, ``1<<18``, ``0xff00``; ``*`` and nothing mean all bits.
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 class Mention:
     """A place in an input: line and columns from 1, the end one past the last; ``text`` is what stands there.
 
-    ``place``: the object or file that it is in (``DaemonSet/calico-node``).
+    ``place``: the object or file that it is in (``DaemonSet/calico-node``). ``key``: where in that, of a setting.
     """
 
     path: str
@@ -22,6 +22,7 @@ class Mention:
     end_column: int
     text: str
     place: str = "manifest"
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,8 @@ _NEEDLE = b"markreg:"
 
 @dataclass(frozen=True, slots=True)
 class _Ignore:
+    """A comment that asks for it, and where it stands."""
+
     path: str
     line: int
     column: int

@@ -61,7 +61,8 @@ class Place:
 
     An OpenFlow place has ``bridge``, ``table`` (its number), ``priority``, ``cookie`` (``0x…``) and ``datapath`` (``switch``, ``router``
     or empty). A BPF one has ``object`` (file name, or ``id 42``), ``program``, ``section`` and, where it is attached, ``attach`` (``tc``,
-    ``tcx``, ``cgroup`` …), ``direction`` (``ingress``, ``egress``) and ``device``.
+    ``tcx``, ``cgroup`` …), ``direction`` (``ingress``, ``egress``) and ``device``. A manifest's has
+    ``object`` (kind and name) and ``section`` (the path in it).
     """
 
     kind: str
@@ -90,7 +91,8 @@ class Use:
     ``mask``: the bits examined (read) or whose value can change (write). A write has an ``effect``, a read a ``predicate``
     (None: the bits steer something that is no comparison). ``lines`` are 1-based line numbers in ``path``; ``clause`` is the
     text in those lines that says it. ``statement`` is the rule's text without what differs between equal statements.
-    ``possible``: the statement may also do nothing to the field (a queue's verdict). ``target``: where the rule jumps.
+    ``possible``: the statement may also do nothing to the field (a queue's verdict). ``open``: a variable or a template fills in
+    the value, so that nobody can say here what it does. ``target``: where the rule jumps.
     ``set_name``: the ipset whose elements say what the rule does. ``cookies``: of flows, one for each of ``lines``.
     ``transient``: what a BPF program does to bits in between and puts back before anybody can see it.
     """
@@ -114,6 +116,7 @@ class Use:
     set_name: str = ""
     cookies: tuple[int, ...] = ()
     transient: Word | None = None
+    open: bool = False
 
     @property
     def value(self) -> int | None:

@@ -107,6 +107,14 @@ def test_every_number_has_a_source(registry: Registry) -> None:
             assert row.title, f"{entry.name}/{row.name}"
 
 
+def test_every_known_collision_says_what_happens_and_what_to_do(registry: Registry) -> None:
+    for conflict in registry.conflicts:
+        assert len(conflict.mechanism) > 20, conflict.between
+        assert conflict.way_out, conflict.between
+        assert conflict.source, conflict.between
+        assert all(re.search(r"[\w.-]+/[\w.-]+[@#]\w", text) for text in conflict.source), conflict.source
+
+
 def test_it_passes_its_own_check(registry: Registry) -> None:
     assert registry.kind == "catalogue"
     assert check(registry) == ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import tomllib
 from collections import Counter
 from pathlib import Path
@@ -304,3 +305,45 @@ source = "docs"
     command = f"markreg audit {FLOWS} {GROUPS} --registry plan.toml --select MK101,MK102,MK103,MK106"
     assert "ovs.reg6" in markreg(command, tmp_path, monkeypatch)
     assert "ovs.reg" not in markreg(f"markreg audit {FLOWS} {GROUPS}", tmp_path, monkeypatch)
+
+
+def marked(number: int, cookie: int) -> str:
+    """A flow of somebody else, like no other."""
+    bits = f"{number * 0x9E3779B1 & 0xFFFFFFFF:#x}/{number * 0x85EBCA6B & 0xFFFFFFFF | 1:#x}"
+    return (
+        f" cookie={cookie:#x}, table=12, priority={number},ct_mark={bits},ip "
+        f"actions=ct(commit,zone=NXM_NX_REG13[0..15],exec(set_field:{bits}->ct_mark)),resubmit(,13)\n"
+    )
+
+
+def test_on_a_bridge_that_nobody_knows_all_flows_are_one_owner(tmp_path: Path) -> None:
+    # Many controllers give every flow a cookie of its own, and flows of one table are matched one after the other.
+    flows = "".join(marked(n, n << 33) for n in range(1, 40)).replace("NXM_NX_REG13[0..15]", "5")
+    done = audited(write(tmp_path / "node", {"ovs-ofctl_dump-flows_br-x": flows}))
+    assert owners(done.node).keys() == {"unattributed:br-x"}
+    assert not loud(done)
+
+
+@pytest.mark.parametrize(("count", "strangers"), [(3, 3), (300, 1)])
+def test_few_cookies_beside_a_component_are_owners_many_are_one(count: int, strangers: int, tmp_path: Path) -> None:
+    files = case("silent-ovn-23.03")
+    files[FLOWS] += "".join(marked(n, n << 33) for n in range(1, count + 1))
+    done = audited(write(tmp_path / "node", files))
+    others = owners(done.node).keys() - {"ovn"}
+    assert len(others) == strangers
+    assert others == ({"unattributed:br-int"} if strangers == 1 else {f"unattributed:br-int/cookie {n << 33:#x}" for n in range(1, 4)})
+    assert any(set(f.owners) == {"ovn", min(others)} for f in done.findings if f.severity == "error")
+    assert len(done.findings) < 100
+
+
+def test_places_and_registers_in_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flow = " cookie=0x7, table=12, priority=50,reg0=0x1/0x1,ct_state=+trk,ct_zone=9,ct_mark=0x1/0x1,ip actions=drop\n"
+    write(tmp_path, {"ovs-ofctl_dump-flows_br-a": flow, "ovs-ofctl_dump-flows_br-b": flow + flow.replace("0x7", "0x8")})
+    said = json.loads(markreg("markreg audit . --fields reg0 --format json", tmp_path, monkeypatch))
+    read_ = next(u for u in said["uses"] if u["field"] == "ct_mark" and u["place"]["bridge"] == "br-a")
+    assert read_["scope"]["zone"] == "9"
+    expected = {"bridge": "br-a", "table": "12", "priority": 50, "cookie": "0x7", "datapath": "unknown", "zone": "9"}
+    assert {k: v for k, v in read_["place"].items() if k not in ("kind", "text", "family")} == expected
+    twice = next(u for u in said["uses"] if u["field"] == "ct_mark" and u["place"]["bridge"] == "br-b")
+    assert twice["place"]["cookie"] is None and twice["cookies"] == ["0x7", "0x8"]
+    assert [m["scope"]["bridge"] for m in said["map"] if m["field"] == "ovs.reg0"] == ["br-a", "br-b"]

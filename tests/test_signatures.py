@@ -122,3 +122,27 @@ def test_every_file_has_lines_for_and_against(name: str) -> None:
     assert any(sign.example for sign in signs(name)), "no example"
     if any(not MANIFESTS.issuperset(sign.in_) for sign in signs(name)):
         assert any(sign.not_ for sign in signs(name)), "no counter-example"
+
+
+FIREWALL4 = """table inet fw4 {{
+	chain handle_reject {{
+		drop
+	}}
+	chain mangle_prerouting {{
+		type filter hook prerouting priority mangle; policy accept;
+		jump {0}_prerouting
+		meta mark set 0x5
+	}}
+	chain {0}_prerouting {{
+		meta mark & 0x00ff0000 != 0x00000000 return
+	}}
+}}
+"""
+
+
+@pytest.mark.parametrize(("prefix", "owners"), [("pbr", {"pbr", "unattributed:inet/fw4"}), ("vpn", {"unattributed:inet/fw4"})])
+def test_a_table_that_several_build_gives_nobody_the_rest(prefix: str, owners: set[str], tmp_path: Path) -> None:
+    (tmp_path / "nft.txt").write_text(FIREWALL4.format(prefix))
+    node = build(gather([str(tmp_path / "nft.txt")], io.BytesIO()), registry())
+    assert {o.owner for o in node.uses if o.use.basis == "observed"} == owners
+    assert "openwrt-fw4" in {c.name for c in node.components}

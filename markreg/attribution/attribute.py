@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from markreg.attribution.evidence import describe, mark_key, rule_facts, table_facts, table_kinds, use_facts, use_kinds
 from markreg.attribution.explain import Explainer, chosen_layouts
-from markreg.attribution.flows import OVN, FlowOwners, Verdict
 from markreg.attribution.inferred import inferred, said
 from markreg.attribution.unclaimed import PREFIX, Unclaimed, bridge_of, group
 from markreg.model import Component, Confidence, Owned, Reading, Rule, Table, Use
@@ -15,8 +15,12 @@ from markreg.registry.effective import Settings
 from markreg.registry.model import Registry
 from markreg.registry.signatures import RANKS, Facts, Index, Match, Signature
 
+if TYPE_CHECKING:
+    from markreg.attribution.flows import FlowOwners, Verdict
+
 _EVIDENCE = 3
 NOBODY = "no signature"
+OVN = "ovn"
 NATIVE = "native"
 # 0x and 48 bits: what a longer cookie begins with is a count or a number drawn (Antrea pkg/agent/openflow/cookie, Neutron's agent).
 _COUNTED = len("0x") + 12
@@ -102,13 +106,13 @@ class _Attribution:
         self.certain: set[str] = set()
         self._chains: dict[tuple[int, str], Match | None] = {}
         self._tables: dict[int, tuple[frozenset[str], Facts]] = {}
-        self.flows = FlowOwners(readings, registry)
+        self.flows = _flow_owners(readings, registry)
         self.claims = [claim for reading in readings for claim in _claims(reading, self.flows)]
 
     @property
     def releases(self) -> dict[str, str]:
         """Releases that show in what components do."""
-        return {OVN: self.flows.release} if self.flows.release else {}
+        return {OVN: self.flows.release} if self.flows and self.flows.release else {}
 
     def find_components(self) -> None:
         """Which components are present, by tables, chains, rules and uses."""
@@ -138,7 +142,7 @@ class _Attribution:
             for rule in reading.rules:
                 kinds, facts = _rule_kinds(rule), rule_facts(rule)
                 note(self.index.decide(kinds, facts), kinds, facts)
-        for text in self.flows.evidence:
+        for text in self.flows.evidence if self.flows else ():
             self.present[OVN] = _Present("high", [*self.present.get(OVN, _Present("high", [])).texts, text])
         for claim in self.claims:
             if claim.rule is None and claim.verdict is None:
@@ -286,7 +290,16 @@ def _rule_kinds(rule: Rule) -> frozenset[str]:
     return frozenset({"xfrm" if rule.kind == "xfrm" else "ip-rule"})
 
 
-def _claims(reading: Reading, flows: FlowOwners) -> list[_Claim]:
+def _flow_owners(readings: Sequence[Reading], registry: Registry) -> FlowOwners | None:
+    """The judge of flows, where there are some."""
+    if not any(r.format == "lflow" or any(u.place.kind in ("openflow", "lflow") for u in r.uses) for r in readings):
+        return None
+    from markreg.attribution.flows import FlowOwners
+
+    return FlowOwners(readings, registry)
+
+
+def _claims(reading: Reading, flows: FlowOwners | None) -> list[_Claim]:
     """The uses of an input in its order, each with its table, rule or flow; then those that only a rule mentions."""
     tables: dict[tuple[str, str, str], Table] = {}
     for table in reading.tables:
@@ -299,7 +312,7 @@ def _claims(reading: Reading, flows: FlowOwners) -> list[_Claim]:
         home = tables.get((place.family, place.backend, place.table)) or tables.get((place.family, "", place.table))
         chain = home.chains.get(place.chain) if home else None
         base = bool(chain.hooks) if chain else place.chain.isupper() and bool(place.hooks)
-        if place.kind == "openflow":
+        if flows and place.kind == "openflow":
             found.extend(_Claim(part, reading, None, False, verdict=verdict) for part, verdict in flows.parts(use))
             continue
         found.append(_Claim(use, reading, home if place.kind == "netfilter" else None, base, rules.pop(_same(use), None)))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import reduce
+from operator import or_
 
 from markreg.attribution.scoped import within
-from markreg.bits import format_mask, full
+from markreg.bits import format_mask, full, parse_int
 from markreg.model import Use
 from markreg.registry.effective import Effective, Resolver, Settings, layout_of, layouts
 from markreg.registry.model import Registry
@@ -45,7 +47,7 @@ def chosen_layouts(
 
 def _explained(registry: Registry, component: str, layout: Interval, settings: Mapping[str, Settings], uses: Sequence[Attributed]) -> int:
     explain = Explainer(registry, Resolver(registry, settings, {component: layout}))
-    return sum(1 for use, owner, signature in uses if explain.rows(use, owner, signature))
+    return sum(1 for use, owner, signature in uses if explain.rows(use, owner, signature) or explain.jointly(use, owner))
 
 
 class Explainer:
@@ -59,31 +61,61 @@ class Explainer:
         """The path of the smallest reservation that covers a use, if there is exactly one."""
         rows = self.rows(use, owner, signature)
         if not rows:
-            return None
+            return self._otherwise(use, owner, signature)
         least = min(row.mask.bit_count() for row in rows)
         rows = [row for row in rows if row.mask.bit_count() == least]
-        for fits in (_by_its_way, _placed, _accessed, _coded, _inner):
+        for fits in (_by_its_way, _placed, _accessed, _coded, _written_so, _inner):
             if len({row.path for row in rows}) > 1:
                 rows = [row for row in rows if fits(row, use)] or rows
         paths = {row.path for row in rows}
         return paths.pop() if len(paths) == 1 else None
 
+    def _otherwise(self, use: Use, owner: str, signature: Signature | None) -> str | None:
+        """What would explain a use that nothing in force does: other settings in this release, or a code of long ago."""
+        there = [row for row in self._released(owner) if not row.in_force]
+        set_ = [row for row in there if row.reservation.status != "retired" and self._fits(row, use, signature)]
+        gone = [row for row in there if row.reservation.status == "retired" and row.field == use.field and use.mask == row.mask]
+        paths = {row.path for row in set_} or {row.path for row in gone if any(code == use.value for code, _ in row.codes)}
+        return paths.pop() if len(paths) == 1 else None
+
+    def jointly(self, use: Use, owner: str) -> bool:
+        """Whether codes of several reservations make up the value of a use, at any settings: a socket's mark is one number for all."""
+        if not use.value or use.place.kind != "socket":
+            return False
+        rows = [row for row in self._released(owner) if row.field == use.field and row.reservation.status != "retired"]
+        coded = [row for row in rows if any(code == use.value & row.mask for code, _ in row.codes)]
+        said = {row.reservation.name: use.value & row.mask for row in coded}
+        variants = [(row, row.reservation.variant) for row in coded]
+        held = [row for row, of in variants if of is None or said.get(of.of, 0) in {parse_int(code) for code in of.values}]
+        known = reduce(or_, (row.mask for row in held), 0)
+        return not use.value & ~known
+
+    def _released(self, owner: str) -> list[Effective]:
+        """The rows with bits that a component has in its release, in force or not."""
+        entry = self.registry.components.get(owner)
+        if entry is None:
+            return []
+        release = self.resolver.release(entry)
+        rows = self.resolver.rows(owner)
+        return [row for row in rows if row.mask and release in Interval(row.reservation.since, row.reservation.until)]
+
     def rows(self, use: Use, owner: str, signature: Signature | None) -> list[Effective]:
         """The rows in force that cover a use at its place; only those that its signature names, if it names one."""
         if owner not in self.registry.components:
             return []
+        return [row for row in self.resolver.in_force(owner) if self._fits(row, use, signature)]
+
+    def _fits(self, row: Effective, use: Use, signature: Signature | None) -> bool:
         narrowed = signature.reservation if signature else None
-        return [
-            row
-            for row in self.resolver.in_force(owner)
-            if row.field == use.field
+        return (
+            row.field == use.field
             and narrowed in (None, row.reservation.name)
             and row.certain
             and (row.reservation.changes or use.effect is None)
             and self._covers(row, use)
             and _at_place(row, use)
             and within(self.registry, row.scope, use)
-        ]
+        )
 
     def means(self, use: Use, owner: str) -> tuple[str, ...]:
         """The names of the codes that a use writes or looks for, by every reservation that has codes there, in the registry's order."""
@@ -106,7 +138,9 @@ class Explainer:
             return True
         # A component that writes the whole field on purpose: its bits are those that it sets.
         whole = row.reservation.writes == "whole" and use.access != "read" and use.mask == full(self.registry.fields[row.field].width)
-        return whole and use.value is not None and not use.value & ~row.mask
+        word = use.effect
+        may = use.value if use.value is not None else word.one | word.other | word.copied() if word else None
+        return whole and may is not None and not may & ~row.mask
 
 
 def _acts(row: Effective, use: Use) -> bool:

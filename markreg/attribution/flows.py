@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 
+from markreg.attribution.attribute import OVN
 from markreg.attribution.logical import release_of
 from markreg.attribution.ovn_shapes import STATEFUL, FlowShape, Layout, fitting, named, shapes
 from markreg.attribution.ovn_shapes import layouts as every_layout
@@ -21,7 +22,6 @@ from markreg.registry.effective import Effective, Resolver, layouts
 from markreg.registry.model import Registry
 from markreg.registry.releases import Interval, parse
 
-OVN = "ovn"
 _ZONES = ("reg11", "reg12", "reg13")
 _MARKS = ("skb_mark", "ct_mark", "ct_label")
 _SOUTHBOUND = frozenset({"Logical_Flow", "Port_Binding", "Multicast_Group", "Load_Balancer", "MAC_Binding", "Datapath_Binding"})
@@ -88,12 +88,9 @@ class FlowOwners:
 
     def _reserved(self) -> None:
         """OVN's reservations of all releases, by name."""
-        for interval in layouts(self._registry.components[OVN]) or (None,):
-            resolver = Resolver(self._registry, None, {OVN: interval} if interval else {})
-            for row in resolver.rows(OVN):
-                known = self._rows.setdefault(row.reservation.name, [])
-                if not any(r.reservation is row.reservation for r in known):
-                    known.append(row)
+        oldest = layouts(self._registry.components[OVN])[0]
+        for row in Resolver(self._registry, None, {OVN: oldest}).rows(OVN):
+            self._rows.setdefault(row.reservation.name, []).append(row)
 
     def _judge(self, bridge: _Bridge) -> None:
         if not any(use.scope.zone in _ZONES and self._fits(use, ()) for use in bridge.uses):

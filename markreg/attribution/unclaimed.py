@@ -136,7 +136,7 @@ def _place(groups: _Groups, item: Unclaimed) -> Node:
             node, label = _chain(netns, place.family, place.table, place.chain), f"{place.table}/{place.chain}"
     elif place.kind in ("rule", "xfrm"):
         node = (place.kind, netns, place.family, str(place.priority), place.text)
-        label = f"{place.kind}/{place.priority}"
+        label = place.text if place.priority is None else f"{place.kind}/{place.priority}"
     elif place.kind in ("datapath", "lflow") or place.text.startswith("ovs tunnel "):
         node, label = (place.kind, netns, place.text), place.text
     elif place.object.startswith("id "):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from markreg import deployed
 from markreg.checks import Context, unattributed
@@ -33,6 +33,8 @@ def check(context: Context, earlier: tuple[Finding, ...]) -> Iterator[Finding]:
 
 @dataclass(slots=True)
 class _Policy:
+    """What is in force here, and who is here."""
+
     context: Context
     plan: bool
     present: frozenset[str]
@@ -103,7 +105,8 @@ class _Policy:
             mask |= bits
         bits_text = bits_of(field, mask)
         count = sum(max(len(o.use.lines), 1) for o, _ in found)
-        places = locations(self.context, "writer" if found[0][0].use.effect else "reader", [o for o, _ in found])
+        roles = {o.id: "writer" if o.use.effect else "reader" for o, _ in found}
+        places = tuple(replace(place, role=roles[place.use]) for place in locations(self.context, "reader", [o for o, _ in found]))
         if code == "MK303":
             name = owner.partition(":")[2]
             message = f"nobody is known to own {count} statement{'' if count == 1 else 's'} about {bits_text} ({name})"

@@ -29,6 +29,8 @@ _SEVERITY: dict[str, Severity] = {"MK101": "error", "MK102": "error", "MK103": "
 
 @dataclass(slots=True)
 class _Pair:
+    """The bits of two owners, with the uses of each."""
+
     mask: int = 0
     first: dict[str, Owned] = field(default_factory=dict)
     second: dict[str, Owned] = field(default_factory=dict)

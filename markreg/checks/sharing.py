@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from markreg.checks import Context
@@ -12,11 +13,11 @@ from markreg.checks.located import locations
 from markreg.checks.severity import limited
 from markreg.checks.words import bits_of, sub_fields
 from markreg.model import Finding, Owned, Severity
-from markreg.paths.collision import Collision
 from markreg.paths.uses import means, sets, whole
 from markreg.registry.agreements import Side, agreed
 
 if TYPE_CHECKING:
+    from markreg.paths.collision import Collision
     from markreg.paths.witness import Step
 
 _ORDER = ("MK102", "MK101", "MK104", "MK103")
@@ -84,6 +85,10 @@ def _apart(context: Context, told: dict[tuple[frozenset[str], str], int]) -> Ite
             if whole(first.use) or not agreed(context.registry, *sides, first.use.field, mask):
                 said[key] = said.get(key, 0) | mask
                 pairs.setdefault((first.owner, second.owner, first.use.field), _Pair()).add(mask, first, second)
+    if not pairs:
+        return
+    from markreg.paths.collision import Collision
+
     for (writer, reader, name), pair in pairs.items():
         yield _report(
             context, Collision("MK106", writer, reader, "", name, pair.mask, "shown", pair.seconds, pair.firsts, pairs=pair.count)
@@ -144,9 +149,9 @@ def _report(context: Context, found: Collision) -> Finding:
     code, name = found.code, found.name
     firsts, seconds, victims, carriers = ([*d.values()] for d in (found.writers, found.readers, found.victims, found.carriers))
     bits = bits_of(name, found.mask) + sub_fields(context.registry, name, (*firsts, *seconds))
-    places = [*locations(context, "writer", firsts)]
+    both = [o for pair in zip_longest(firsts, (o for o in seconds if o.use.effect is not None)) for o in pair if o is not None]
+    places = [*locations(context, "writer", both)]
     places += locations(context, "reader", [o for o in seconds if o.use.effect is None])
-    places += locations(context, "writer", [o for o in seconds if o.use.effect is not None])
     places += locations(context, "victim", victims)
     places += locations(context, "carrier", carriers)
     owners = tuple(o for o in (found.writer, found.reader, found.carrier) if o)

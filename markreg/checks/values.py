@@ -41,8 +41,11 @@ def check(context: Context, earlier: tuple[Finding, ...]) -> Iterator[Finding]:
     registered = _registered(context)
     for owned in context.node.uses:
         for row in registered.get(owned.owner, ()):
-            ranges.setdefault((owned.use.scope.netns, row.field, row.mask), _Codes())
-    by_owner = {key: _by_owner(context, key, codes) for key, codes in ranges.items()}
+            ranges.setdefault((owned.use.scope.netns, row.field, row.mask), _Codes()).named |= dict(row.codes)
+    uses: dict[tuple[str, str], _Uses] = {}
+    for owned in context.node.uses:
+        uses.setdefault((owned.use.scope.netns, owned.use.field), _Uses()).add(owned)
+    by_owner = {key: _by_owner(uses[key[:2]], key[2], codes) if key[:2] in uses else {} for key, codes in ranges.items()}
     for (_, name, mask), owners in by_owner.items():
         for owner, codes in owners.items():
             for row in registered.get(owner, ()):
@@ -66,23 +69,42 @@ def _coded(registry: Registry, owner: str) -> list[Effective]:
     return [row for row in rows if len(row.codes) > 1 and row.mask.bit_count() > 1]
 
 
-def _by_owner(context: Context, key: tuple[str, str, int], all_codes: _Codes) -> dict[str, _Codes]:
-    """One range as each of its owners uses it."""
-    netns, name, mask = key
-    owners: dict[str, _Codes] = {}
-    for owned in context.node.uses:
+@dataclass(slots=True)
+class _Uses:
+    """What is used of a field in a namespace, so that many ranges are looked at in little time."""
+
+    tests: dict[int, list[tuple[int, Owned]]] = field(default_factory=dict)
+    writes: list[tuple[Owned, int]] = field(default_factory=list)
+    programs: list[Owned] = field(default_factory=list)
+
+    def add(self, owned: Owned) -> None:
+        """One more: a test of a value by its mask, a write of a constant with the bits it sets, or what a program stores."""
         use = owned.use
-        if (use.scope.netns, use.field) != (netns, name):
-            continue
+        if use.predicate:
+            if (value := use.predicate.exact()) is not None:
+                self.tests.setdefault(use.predicate.mask, []).append((value, owned))
+        elif use.effect and not uncertain(use):
+            if use.value is not None:
+                self.writes.append((owned, sets(use)))
+            if use.place.kind == "bpf":
+                self.programs.append(owned)
+
+
+def _by_owner(uses: _Uses, mask: int, all_codes: _Codes) -> dict[str, _Codes]:
+    """One range as each of its owners uses it; of what is written only values that somebody tests or the registry names."""
+    owners: dict[str, _Codes] = {}
+    meant = all_codes.tested.keys() | all_codes.named.keys()
+    for value, owned in uses.tests.get(mask, ()):
+        if value in all_codes.tested:
+            owners.setdefault(owned.owner, _Codes()).tested.setdefault(value, owned)
+    for owned, ones in [(owned, ones) for owned, bits in uses.writes if (ones := bits & mask) in meant and ones]:
         codes = owners.setdefault(owned.owner, _Codes())
-        if use.predicate and use.predicate.mask == mask and (value := use.predicate.exact()) in all_codes.tested and value is not None:
-            codes.tested.setdefault(value, owned)
-        elif use.effect and not uncertain(use) and (ones := sets(use) & mask) and use.value is not None:
-            codes.written.setdefault(ones, owned)
-            if not use.mask & mask & ~ones:
-                codes.ored.setdefault(ones, owned)
-        elif use.place.kind == "bpf" and use.effect and not uncertain(use):
-            _by_program(codes, owned, mask)
+        codes.written.setdefault(ones, owned)
+        if not owned.use.mask & mask & ~ones:
+            codes.ored.setdefault(ones, owned)
+    for owned in uses.programs:
+        if owned.use.value is None or not sets(owned.use) & mask:
+            _by_program(owners.setdefault(owned.owner, _Codes()), owned, mask)
     return owners
 
 
@@ -122,11 +144,11 @@ def _ored(context: Context, name: str, mask: int, owner: str, codes: _Codes) -> 
     for value, second in codes.ored.items():
         for other, first in codes.written.items():
             third = value | other
-            if third in (value, other) or not context.paths.meets(first, second):
-                continue
             # What the registry calls codes are codes, whatever a mixture of two of them happens to mean.
             coded = {value, other} <= codes.named.keys()
             if not coded and (not {value, other} <= codes.tested.keys() or third in codes.tested):
+                continue
+            if third in (value, other) or not context.paths.meets(first, second):
                 continue
             message = f"{owner} ORs {format_mask(value)} into {name} {format_mask(mask)} without clearing it: "
             message += f"over {format_mask(other)} it gives {format_mask(third)}"

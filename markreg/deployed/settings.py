@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from markreg.deployed.places import Places
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from yaml.nodes import Node
 
 _MOST = 3
+_CONTAINER = "spec.template.spec.containers[]"
 
 
 def settled(seen: Recognised, documents: Sequence[Document], registry: Registry) -> tuple[Deployed, ...]:
@@ -38,6 +40,18 @@ def settled(seen: Recognised, documents: Sequence[Document], registry: Registry)
             )
         )
     return tuple(done)
+
+
+def _key(place: ReadAt) -> str:
+    """Where in its object or file a setting stands, as a path of keys."""
+    if place.env or place.process:
+        return f"{_CONTAINER}.env[{place.env}]" if place.env else f"{_CONTAINER}.command[{place.flag}]"
+    if place.annotation:
+        return f"metadata.annotations[{place.annotation}]"
+    if place.config_map or place.secret:
+        key, colon, path = place.key.partition(":")
+        return f"data[{key}]{colon}{path}"
+    return place.path or place.helm or place.key
 
 
 class _Knobs:
@@ -95,7 +109,7 @@ class _Knobs:
         counts: bool | None,
     ) -> Setting | None:
         shown = "" if document.secret else word or ""
-        where = mention(document, node, shown)
+        where = replace(mention(document, node, shown), key=_key(place))
         if place.number == "presence":
             return Setting(knob.name, word != "", mention(document, node, ""))
         try:

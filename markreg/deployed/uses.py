@@ -63,7 +63,7 @@ def _of_row(registry: Registry, row: Effective, component: Deployed) -> Iterator
             field=row.field,
             access=access,
             mask=mask,
-            place=Place("manifest", f"{at.place} ({row.path})", where.family, hooks=_hooks(row, access)),
+            place=Place("manifest", f"{at.place} ({row.path})", where.family, hooks=_hooks(row, access), object=at.place, section=at.key),
             scope=where,
             path=at.path,
             lines=(at.line,),

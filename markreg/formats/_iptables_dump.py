@@ -9,9 +9,8 @@ from dataclasses import dataclass, field, replace
 from markreg.bits import full
 from markreg.chains import hooks_of
 from markreg.formats._iptables_clauses import Clause, ClauseError, Parsed, parse
-from markreg.formats._iptables_flow import GOES_ON
 from markreg.formats._iptables_frames import PROGRAMS, Section, sections
-from markreg.formats._iptables_text import blank, comment_of, statement_of, target_of
+from markreg.formats._iptables_text import GOES_ON, blank, comment_of, statement_of, target_of
 from markreg.model import Chain, Hook, MarkSet, Opaque, Place, Problem, Reading, Scope, Table, Use
 from markreg.source import Source, decode
 from markreg.transfer import Word, masked_set
@@ -87,6 +86,8 @@ class _Group:
 
 @dataclass(slots=True)
 class _Reader:
+    """One dump while it is read."""
+
     path: str
     scope: Scope
     data: bytes

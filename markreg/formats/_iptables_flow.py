@@ -6,16 +6,8 @@ import re
 from functools import lru_cache
 
 from markreg.flow import Flow, Guard, Outcome
-from markreg.formats._iptables_text import blank
+from markreg.formats._iptables_text import GOES_ON, blank
 
-# Targets after which the next rule is run (net/netfilter/xt_*.c and net/ipv4/netfilter/ipt_*.c returning XT_CONTINUE).
-GOES_ON = frozenset(
-    {
-        *("MARK", "CONNMARK", "CONNSECMARK", "SECMARK", "HMARK", "IPMARK", "LOG", "NFLOG", "ULOG", "TRACE", "AUDIT", "CT", "NOTRACK"),
-        *("CLASSIFY", "DSCP", "TOS", "TTL", "HL", "SET", "TCPMSS", "TCPOPTSTRIP", "ECN", "CHECKSUM", "RATEEST", "LED", "IDLETIMER", "TEE"),
-        *("CONTINUE", "mark", "ftos", "arpreply-continue"),
-    }
-)
 _ENDS = {
     "ACCEPT": "accept",
     "DROP": "drop",

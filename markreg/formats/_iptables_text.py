@@ -7,6 +7,14 @@ from __future__ import annotations
 
 import re
 
+# Targets after which the next rule is run (net/netfilter/xt_*.c and net/ipv4/netfilter/ipt_*.c returning XT_CONTINUE).
+GOES_ON = frozenset(
+    {
+        *("MARK", "CONNMARK", "CONNSECMARK", "SECMARK", "HMARK", "IPMARK", "LOG", "NFLOG", "ULOG", "TRACE", "AUDIT", "CT", "NOTRACK"),
+        *("CLASSIFY", "DSCP", "TOS", "TTL", "HL", "SET", "TCPMSS", "TCPOPTSTRIP", "ECN", "CHECKSUM", "RATEEST", "LED", "IDLETIMER", "TEE"),
+        *("CONTINUE", "mark", "ftos", "arpreply-continue"),
+    }
+)
 _STRING = re.compile(r'"((?:[^"\\]|\\.)*+)("?)', re.DOTALL)
 _COMMENT = re.compile(r'--comment[ \t]+("(?:[^"\\]|\\.)*+"|[^ \t]+)', re.DOTALL)
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)

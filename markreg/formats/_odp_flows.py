@@ -106,6 +106,9 @@ def deeds(clause: str) -> tuple[Deed, ...]:
     zone = said.get("zone", ["0"])[0]
     if any(not isinstance(a, str) and a.data == "text" and a.children[0] in ("zone", "mark", "label") for a in node.children):
         raise OdpError("a zone, mark or label that is no number")
+    nested = [a for a in node.children if not isinstance(a, str) and a.data == "nested" and a.children[0] != "nat"]
+    if any(_MARK.search(str(word)) for a in nested for word in a.scan_values(lambda _: True)):
+        raise OdpError("an argument of ct that names a mark")
     fields = (("mark", CT_MARK.name), ("label", CT_LABEL.name))
     return tuple(d for key, name in fields if key in said for d in _written(name, said[key], clause, str(int(zone, 0)) if zone else None))
 

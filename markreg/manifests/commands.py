@@ -45,6 +45,21 @@ _BEFORE = frozenset(
         "command",
         "busybox",
         "run",
+        "doas",
+        "gosu",
+        "su-exec",
+        "nohup",
+        "setsid",
+        "unshare",
+        "flock",
+        "xargs",
+        "ssh",
+        "docker",
+        "podman",
+        "nerdctl",
+        "crictl",
+        "kubectl",
+        "oc",
         "ip",
         "-",
         "&&",
@@ -57,6 +72,13 @@ _BEFORE = frozenset(
 _MARKS = (b"mark", b"MARK", b"ct_label", b"connlabel")
 _PROGRAMS = (b"tables", b"nft", b"fwmark", b"skbedit", b"ctinfo", b"tc ", b"ovs-ofctl", b"conntrack")
 _MENTION = re.compile(r"(?i)mark(?!eting|down|et)|ct_label|connlabel")
+# What only says or passes on the words after it.
+_SAYS = frozenset({"echo", "printf", "logger", "log", "die", "warn", "info", "grep", "sed", "awk", "test", "["})
+_ADDS = frozenset({"-A", "-I", "--append", "--insert"})
+_RULE = re.compile(r"(?:-j|--jump|-m|--match)\s(?:conn)?mark(?:\s|$)", re.IGNORECASE)
+_SHELL_TEXT = re.compile(r"-[a-z]*c")
+# A text that begins like one of these is a file of rules, if its notation says so too.
+_BEGINS = re.compile(r"(\*(?:raw|mangle|nat|filter|security)\s)|(?:#!\S*nft|table|flush|define|add|insert|create|include)\s")
 _SHELLS = ("sh", "bash", "dash", "ash", "ksh", "zsh")
 _CHAINS = ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING")
 Number = Callable[[int], int]
@@ -70,6 +92,7 @@ class _Work:
     scope: Scope
     tables: dict[tuple[str, str], dict[str, list[Line]]] = field(default_factory=dict)
     listed: dict[tuple[str, str, str], list[Line]] = field(default_factory=dict)
+    files: list[tuple[str, list[Line]]] = field(default_factory=list)
     uses: list[Use] = field(default_factory=list)
     opaque: dict[str, list[int]] = field(default_factory=dict)
     statements: int = 0
@@ -147,17 +170,36 @@ def _scalar(work: _Work, document: Document, scalar: ScalarNode) -> None:
 
 
 def _text(work: _Work, text: str, number: Number) -> None:
-    if not _MENTION.search(text):
+    if not _MENTION.search(text) or _rules(work, text, number):
         return
     for command in split_commands(text):
         _command(work, command, number)
 
 
+def _rules(work: _Work, text: str, number: Number) -> bool:
+    """Takes a text that is a whole file of rules, as iptables-restore and ``nft -f`` read them; False for any other."""
+    from markreg.formats import by_name
+
+    # The first line that says something, after comments such as iptables-save's own.
+    first = next((x for x in text[:65536].split("\n") if x.strip() and (x[0] != "#" or x.startswith("#!"))), "")
+    begins = _BEGINS.match(f"{first.strip()} ")
+    notation = "iptables-save" if begins and begins[1] else "nft"
+    form = by_name(notation) if begins else None
+    if form is None or form.detect(Source("", text[:65536].encode("utf-8", "surrogateescape"))) != notation:
+        return False
+    lines = [rewrite.opened_line(line, number(n)) for n, line in enumerate(text.split("\n"))]
+    work.files.append((notation, lines))
+    work.statements += 1
+    return True
+
+
 def _command(work: _Work, command: Command, number: Number) -> None:
     at, name = program(command.words, _KNOWN, _BEFORE)
-    if at < 0:
+    if at < 0 and not (found := _wrapped(command)):
         _inner(work, command, number)
         return
+    if at < 0 and found:
+        at, name = found
     netns = HOST
     if name == "ip" and (inner := _inside(command, at)):
         at, name, netns = inner
@@ -172,12 +214,26 @@ def _command(work: _Work, command: Command, number: Number) -> None:
             work.opaque.setdefault(f"{name}: {error}", []).append(number(rewrite.mark_line(command)))
 
 
+def _wrapped(command: Command) -> tuple[int, str] | None:
+    """Where the options of an iptables rule about marks begin that somebody's own function or a variable runs."""
+    words = command.words
+    first = next((n for n, word in enumerate(words) if word.startswith("-")), 0)
+    if not first or words[0] in _SAYS or not _ADDS.intersection(words) or not _RULE.search(" ".join(words)):
+        return None
+    return first - 1, "ip6tables" if "6" in words[first - 1] else "iptables"
+
+
 def _inner(work: _Work, command: Command, number: Number) -> None:
     """What another program is given to run or to write down: a shell's ``-c``, a here-document."""
     words = command.words
-    if words[0].rpartition("/")[2] in _SHELLS and "-c" in words[:-1]:
-        at = words.index("-c") + 1
-        _text(work, words[at], lambda n: number(command.lines[at]))
+    for at, word in enumerate(words[2:], 2):
+        # sh -ec TEXT, also where another program runs the shell; ssh HOST TEXT.
+        shell = _SHELL_TEXT.fullmatch(words[at - 1]) and words[at - 2].rpartition("/")[2] in (*_SHELLS, "su")
+        if shell or (words[0] == "ssh" and " " in word):
+            _text(work, word, lambda n, at=at: number(command.lines[at]))  # type: ignore[misc]
+            return
+    if words[0] in ("echo", "printf") and _MENTION.search(said := " ".join(words[1:])):
+        _rules(work, said.replace("\\n", "\n"), lambda n: number(command.lines[0]))
     if command.given:
         first = command.given[0][0]
         _text(work, "\n".join(text for _, text in command.given), lambda n: number(first + n))
@@ -295,6 +351,8 @@ def _listed(work: _Work) -> Iterator[Reading]:
     for (notation, netns, family), lines in work.listed.items():
         if lines:
             yield _read(work, lines, notation, Scope(netns, family))
+    for notation, lines in work.files:
+        yield _read(work, lines, notation, Scope(HOST, work.scope.family))
 
 
 def _read(work: _Work, lines: Sequence[Line], notation: str, scope: Scope) -> Reading:

@@ -43,7 +43,7 @@ def read(text: str, form: str) -> tuple[MappingNode, str]:
     root = _mapping(0)
     sections: dict[str, MappingNode] = {}
     here = root
-    for number, line in enumerate(text.split("\n")):
+    for number, line in _joined(text):
         if found := _SECTION.match(line):
             name = found[1].lower() if found[1].lower() in _WIREGUARD else found[1]
             here = _open(sections, root, name, number, found.start(1))
@@ -55,6 +55,24 @@ def read(text: str, form: str) -> tuple[MappingNode, str]:
             here.value.append((_scalar(key, number, found.start(1)), _scalar(value, number, found.start(2))))
     kinds = {"WireGuard": "interface" in sections, "Unit": bool(sections.keys() & {"Service", "Unit", "Socket"})}
     return root, next((k for k, there in kinds.items() if there), "")
+
+
+def _joined(text: str) -> Iterator[tuple[int, str]]:
+    """Lines with the number of the first (from 0); one that ends with a backslash goes on in the next, as systemd.syntax(7) has it."""
+    parts: list[str] = []
+    first = 0
+    for number, line in enumerate(text.split("\n")):
+        if parts and line.strip() and _COMMENT.fullmatch(line):
+            continue  # comments in between do not end it
+        first = first if parts else number
+        ends = line.rstrip()
+        if ends.endswith("\\") and not _COMMENT.fullmatch(line):
+            parts.append(ends[:-1].strip() if parts else ends[:-1].rstrip())
+            continue
+        yield first, " ".join((*parts, line.strip())) if parts else line
+        parts = []
+    if parts:
+        yield first, " ".join(parts)
 
 
 def _uci(text: str) -> MappingNode:

@@ -168,12 +168,19 @@ def nft(command: Command, at: int) -> Iterator[Line]:
     words = [w for w in command.words[at + 1 :] if w not in ("-a", "-e", "-n", "-s", "-j", "-i", "-c", "--check", "--echo", "--handle")]
     if words[:1] in (["-f"], ["--file"]) or not words:
         for number, text in command.given:
-            made, opened = closed(re.findall(r"\s+|[^\s]+", text)) if is_open(text) else ([text], ())
-            yield Line("".join(made) if opened else _EXPANSION.sub("x", text), number, opened)
+            yield opened_line(text, number)
         return
     made, opened = closed(" ".join(words).split(" "))
     if made and made[0] in ("add", "insert", "create", "replace", "table", "define"):
         yield Line(" ".join(made), mark_line(command), opened)
+
+
+def opened_line(text: str, number: int) -> Line:
+    """A line of a file of rules, with stand-ins for what is open in it."""
+    if not is_open(text):
+        return Line(text, number)
+    made, opened = closed(text.split(" "))
+    return Line(" ".join(made), number, opened)
 
 
 def tc(command: Command, at: int) -> list[Line]:
@@ -224,7 +231,7 @@ def reopened(use: Use, opened: tuple[tuple[str, int | None], ...]) -> Use:
         mask |= _ALL if bits is None else bits
     loose = any(bits is None for bits in mine)
     if use.effect is None:
-        return replace(use, predicate=None, mask=use.mask & mask if mask else use.mask, possible=loose)
+        return replace(use, predicate=None, mask=use.mask & mask if mask else use.mask, possible=loose, open=True)
     effect = use.effect
     kept = Word.entry(use.field, effect.width)
     unknown = Word(
@@ -234,4 +241,4 @@ def reopened(use: Use, opened: tuple[tuple[str, int | None], ...]) -> Use:
         tuple((s, m & ~mask) for s, m in effect.copies if m & ~mask),
         effect.other | mask,
     )
-    return replace(use, effect=unknown | kept if loose else unknown, mask=use.mask | mask, possible=loose)
+    return replace(use, effect=unknown | kept if loose else unknown, mask=use.mask | mask, possible=loose, open=True)

@@ -14,6 +14,19 @@ _ASSIGNMENT = re.compile(r"(?:export\s+|local\s+|readonly\s+|declare\s+(?:-\w+\s
 _VARIABLE = re.compile(r"\$(?:\{(\w+)(?::?-([^{}$]*))?\}|(\w+))")
 _HEREDOC = re.compile(r"<<-?\s*(['\"]?)([\w.-]+)\1")
 _OPEN = re.compile(r"\$[\w{(]|`|\ue000|\{\{")
+# The program by a variable that is set elsewhere, or by where it is found: "$IPTABLES", ${NFT_BIN:-nft}, $(command -v ip).
+_CALLED = re.compile(
+    r"\$\{?([a-z0-9_]+?)(?:_?(?:bin|cmd|path|prog|command))?(?::?-[^}]*)?\}?|(?:\$\(|`)\s*(?:which|command\s+-v)\s+([\w./-]+)[^)`]*[)`]",
+    re.IGNORECASE,
+)
+_SHORT = {
+    "ipt": "iptables",
+    "ipt4": "iptables",
+    "iptables4": "iptables",
+    "ip6t": "ip6tables",
+    "ipt6": "ip6tables",
+    "iptables6": "ip6tables",
+}
 _ENDS = ("\n", ";", "|", "&", "(", ")")
 _LONGEST = 1 << 20
 
@@ -38,12 +51,17 @@ def commands(text: str) -> Iterator[Command]:
     values: dict[str, str] = {}
     for command in _Scan(text).commands():
         words = [_filled(word, values) for word in command.words]
+        if words and words[0] != command.words[0] and " " in words[0].strip():
+            # A variable in the place of the program may hold options too: IPT="iptables -w".
+            called = words[0].split()
+            words[:1] = called
+            command.lines[:1] = command.lines[:1] * len(called)
         while words and (match := _ASSIGNMENT.fullmatch(words[0])):
             name, value = match.groups()
             # One that is assigned anew, or from elsewhere, has no one value.
             values[name] = value if not is_open(value) and values.get(name, value) == value else f"${name}"
             words = words[1:]
-        lines = command.lines[len(command.words) - len(words) :]
+        lines = command.lines[len(command.lines) - len(words) :]
         if len(words) > 1 and words[0] in ("export", "local", "readonly", "declare") and (match := _ASSIGNMENT.fullmatch(words[1])):
             values[match[1]] = match[2] if not is_open(match[2]) else f"${match[1]}"
             continue
@@ -97,6 +115,12 @@ class _Scan:
                     yield from done
                     done.clear()
                 command = Command()
+            elif text.startswith("<<<", self.at):
+                self.at += 3
+                while self.at < size and text[self.at] in " \t":
+                    self.at += 1
+                first = self.line
+                command.given += [(first + n, line) for n, line in enumerate(self._word().split("\n"))]
             elif match := _HEREDOC.match(text, self.at):
                 # It belongs to the command even if that goes on after it; the text follows this line.
                 self.waiting.append((match[2], command))
@@ -205,6 +229,9 @@ def program(words: Sequence[str], known: frozenset[str], before: frozenset[str])
     """Where the program stands among a command's words, and its name; -1 for none that is known. ``before``: words that run others."""
     for number, word in enumerate(words[:12]):
         name = word.rpartition("/")[2].lstrip("-@+!:") if number == 0 else word.rpartition("/")[2]
+        if match := _CALLED.fullmatch(word) if word[:1] in "$`" else None:
+            name = (match[2] or match[1].lower().replace("_", "-")).rpartition("/")[2]
+            name = _SHORT.get(name, name)
         if name in known:
             return number, name
         if number == 0 and name not in before:

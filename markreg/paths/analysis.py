@@ -23,7 +23,7 @@ from markreg.paths.witness import steps
 from markreg.source import Source
 
 # All walks of a node together may see so many states.
-_MOST_STATES = 100_000
+_MOST_STATES = 400_000
 _FAMILIES = ("ip", "ip6", "arp")
 
 
@@ -290,7 +290,8 @@ def _answered(region: Region, asked: _Asked, most: int) -> tuple[list[Collision]
             walk = Walk(question, region.family, region.lives, relevant, freeing, min(most, 30_000))
             answer = walk.run()
             states += walk.seen
-            capped |= answer.capped
+            # What would come after other faults are mended is told where it is found; that it is not found is no doubt about what is.
+            capped |= answer.capped and not (freeing or presumed)
             for key, hit in answer.hits.items():
                 if key[1] in wanted and not any(k[1] == key[1] and _stronger(k[0], key[0]) for k in found):
                     proof: Proof = "presumed" if presumed else _PROOFS[hit.freed]

@@ -19,6 +19,7 @@ from markreg.transfer import Word
 Meets = Callable[[Owned, Owned], bool]
 _MOST_COPIES = 4
 _MOST = 20_000
+_MOST_PAIRS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,20 +49,65 @@ def pairs(uses: Iterable[Owned], meets: Meets) -> Iterator[Collision]:
     readers = [o for o in every if matches(o)]
     asks = [o for o in every if o.use.effect is None and o.use.predicate is None and not whole(o.use)]
     carried = list(_carried(writers, meets))
+    told = _Told()
+    whose: dict[tuple[str, str], list[_Carried]] = {}
     for definition in carried:
-        for reader in readers:
-            if reader.use.field == definition.name and concerned(definition.last.use, reader.use):
-                yield from _decides(definition, reader, own, meets)
+        whose.setdefault((definition.origin.owner, definition.name), []).append(definition)
+    matching, asking = _by_owner(readers), _by_owner((*readers, *asks))
+    for definition in carried:
+        for owner, there in matching.get(definition.name, {}).items():
+            if owner == definition.origin.owner == definition.last.owner:
+                continue
+            for reader in there:
+                if concerned(definition.last.use, reader.use) and not told.enough("MK101", definition.origin, reader, definition.bits):
+                    yield from told.noted(_decides(definition, reader, own, meets))
     for writer in writers:
-        for reader in (*readers, *asks):
-            if reader.use.field == writer.use.field and reader.owner != writer.owner and concerned(writer.use, reader.use):
-                yield from _loses(writer, reader, carried, meets)
+        for reader in _others(asking, writer):
+            if concerned(writer.use, reader.use) and not told.enough("MK102", writer, reader, clears(writer.use)):
+                theirs = whose.get((reader.owner, writer.use.field), ())
+                yield from told.noted(_loses(writer, reader, theirs, meets))
+    written = _by_owner(writers)
     for first in writers:
-        for second in writers:
-            if first.owner != second.owner and first.use.field == second.use.field and concerned(first.use, second.use):
+        for second in _others(written, first):
+            if concerned(first.use, second.use):
                 mask = sets(first.use) & clears(second.use) | means(first.use) & means(second.use)
-                if mask and meets(first, second):
-                    yield _made("MK103", first, second, mask)
+                if mask and not told.enough("MK103", first, second, mask) and meets(first, second):
+                    yield from told.noted((_made("MK103", first, second, mask),))
+
+
+def _by_owner(uses: Iterable[Owned]) -> dict[str, dict[str, list[Owned]]]:
+    """Uses by field and owner."""
+    found: dict[str, dict[str, list[Owned]]] = {}
+    for owned in uses:
+        found.setdefault(owned.use.field, {}).setdefault(owned.owner, []).append(owned)
+    return found
+
+
+def _others(uses: dict[str, dict[str, list[Owned]]], owned: Owned) -> Iterator[Owned]:
+    """What other owners have of the field of a use."""
+    for owner, there in uses.get(owned.use.field, {}).items():
+        if owner != owned.owner:
+            yield from there
+
+
+class _Told:
+    """What was found of two owners in a field: after so many pairs of statements one that adds no bit is not asked for any more."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[str, str, str, str], tuple[int, int]] = {}
+
+    def enough(self, code: str, writer: Owned, reader: Owned, bits: int) -> bool:
+        """Whether all of ``bits`` that the reader's statement has are told."""
+        mask, count = self._found.get((code, writer.owner, reader.owner, reader.use.field), (0, 0))
+        return count >= _MOST_PAIRS and not bits & reader.use.mask & ~mask
+
+    def noted(self, found: Iterable[Collision]) -> Iterator[Collision]:
+        """Passes collisions on."""
+        for one in found:
+            key = ("MK101" if one.code == "MK104" else one.code, one.writer, one.reader, one.name)
+            mask, count = self._found.get(key, (0, 0))
+            self._found[key] = mask | one.mask, count + 1
+            yield one
 
 
 def _made(code: str, writer: Owned, reader: Owned, mask: int, victim: Owned | None = None, via: Sequence[Owned] = ()) -> Collision:
@@ -150,12 +196,14 @@ def _turned(definition: _Carried, reader: Owned, own: list[Owned], meets: Meets)
     return mask
 
 
-def _loses(writer: Owned, reader: Owned, carried: list[_Carried], meets: Meets) -> Iterator[Collision]:
-    zero = Word.const(0, FIELDS[writer.use.field].width)
+def _loses(writer: Owned, reader: Owned, carried: Iterable[_Carried], meets: Meets) -> Iterator[Collision]:
+    """``carried``: what the reader's owner has in the field."""
+    zero, cleared = Word.const(0, FIELDS[writer.use.field].width), clears(writer.use) & reader.use.mask
     for definition in carried:
-        if definition.origin.owner != reader.owner or definition.name != writer.use.field or definition.last.use is writer.use:
+        lost = definition.bits & cleared
+        if not lost or definition.last.use is writer.use:
             continue
-        lost = definition.bits & clears(writer.use) & reader.use.mask & ~_brings_the_same(definition.last.use, writer.use)
+        lost &= ~_brings_the_same(definition.last.use, writer.use)
         if not lost:
             continue
         state = definition.effect.applied({definition.name: zero})

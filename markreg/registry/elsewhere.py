@@ -24,6 +24,8 @@ def moved(registry: Registry, entry: ComponentEntry, layout: Interval) -> Iterat
 
     Such a row is not in force by default, and ``when`` of its reservation says at which settings it is.
     """
+    if not entry.pool:
+        return
     seen = {(row.path, row.mask) for row in Resolver(registry, releases={entry.name: layout}).rows(entry.name)}
     for settings in _conditions(entry):
         given = {knob: values[0] for knob, values in settings.items()}

@@ -66,6 +66,8 @@ def load(
 
 @dataclass(frozen=True, slots=True)
 class _Text:
+    """What a file holds, and the sum of its bytes."""
+
     text: str
     sha256: str
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 # Ascending tuples; trailing zeros do not count, so 3.30 and 3.30.0 are one. () is below every release.
 Release = tuple[int, ...]
@@ -16,6 +17,7 @@ class ReleaseError(ValueError):
     """A text that is no release; the message is for users."""
 
 
+@lru_cache(maxsize=1024)  # every row of every layout asks
 def parse(text: str) -> Release:
     """A release as the registry writes it. Raises ReleaseError."""
     if not _EXACT.fullmatch(text):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import types
 from collections.abc import Callable, Mapping
-from datetime import date, datetime
+from datetime import date
 from functools import cache
 from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
@@ -126,8 +126,8 @@ def _reader(hint: Any) -> Reader:  # noqa: ANN401 (a type hint)
 
 def _plain(kind: type) -> Reader:
     def read_plain(value: Any, path: str, keys: Keys) -> object:  # noqa: ANN401
-        # bool is an int and datetime a date to Python, not to TOML.
-        if not isinstance(value, kind) or isinstance(value, bool) is not (kind is bool) or isinstance(value, datetime):
+        # Not isinstance: bool is an int and datetime a date to Python, not to TOML.
+        if type(value) is not kind:
             raise _Mismatch
         return value
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import lru_cache, reduce
 from operator import or_
 
 from markreg.bits import BitsError, format_bits, format_mask, full, parse_bits, parse_int, split_field
@@ -75,8 +75,9 @@ def look_up(registry: Registry, what: str) -> Answer:
     raise NotFoundError(f"nothing in the registry is called {what!r}{did_you_mean(what, known)}")
 
 
-def _rows(registry: Registry) -> list[Effective]:
-    return [row for entry in registry.components.values() for row in everywhere(registry, entry)]
+@lru_cache(maxsize=2)
+def _rows(registry: Registry) -> tuple[Effective, ...]:
+    return tuple(row for entry in registry.components.values() for row in everywhere(registry, entry))
 
 
 def _component(registry: Registry, rows: Sequence[Effective], what: str) -> Answer | None:

@@ -87,6 +87,7 @@ def test_equal_clauses_are_one_use() -> None:
         "ct_mark(0x1ffffffff),in_port(1), packets:0, actions:2",
         "in_port(1), packets:0, actions:ct(commit,mark=all),2",
         "in_port(1), packets:0, actions:mystery(ct_mark(0x1)),2",
+        "in_port(1), packets:0, actions:ct(commit,mark=0x1/0x1,mystery(ct_mark)),2",
         "in_port(1), packets:0, actions:ct(commit,mark=0x1/0x1",
         "set(skb_mark(0x1/0x1))",
     ],

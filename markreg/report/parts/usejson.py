@@ -142,6 +142,8 @@ def place_json(place: Place, zone: str | None = None) -> Json:
         said |= {"bridge": place.bridge or None, "table": place.table or None, "priority": place.priority, "cookie": place.cookie or None}
         said |= {"datapath": place.datapath or "unknown", "zone": zone}
         return said | ({"chain": place.chain} if place.chain else {})
+    if place.kind == "manifest":
+        return said | {"object": place.object or None, "path": place.section or None, "hooks": hooks}
     known: dict[str, Json] = {"table": place.table, "chain": place.chain, "priority": place.priority, "hooks": hooks}
     known |= {key: getattr(place, key) for key in _OWN_KEYS}
     return said | {key: value for key, value in known.items() if value not in ("", None, [])}
