@@ -116,9 +116,7 @@ def objects(folder: Path, counts: list[int], times: int) -> None:
     if not shutil.which("clang"):
         print("\n  clang, which makes the BPF objects, is not here")
         return
-    print(
-        f"\n  {'instructions':>12} {'programs':>8} {'audit s':>8} {'peak MB':>8} {'read s':>7} {'analyse s':>9} {'visits':>8} {'µs':>6}"
-    )
+    print(f"\n  {'instructions':>12} {'programs':>8} {'audit s':>8} {'peak MB':>8} {'read s':>7} {'analyse s':>9} {'visits':>8} {'µs':>6}")
     for count in counts:
         subprocess.run([sys.executable, "-m", "bench.bpf", str(count), path], check=True)
         cost = audit(path, times)

@@ -96,10 +96,7 @@ def _once_of_switches(readings: list[Reading]) -> list[Reading]:
             return netns in ovn or netns in tables
         return netns in ovn or (form != "lflow" and netns in lists)
 
-    return [
-        replace(r, uses=tuple(u for u in r.uses if not repeats(u, r.format))) if r.format in _REPEATING else r
-        for r in readings
-    ]
+    return [replace(r, uses=tuple(u for u in r.uses if not repeats(u, r.format))) if r.format in _REPEATING else r for r in readings]
 
 
 def _of_highest_version(readings: Sequence[Reading]) -> list[Reading]:

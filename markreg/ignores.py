@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from markreg.checks import pages
 from markreg.model import Finding, Location
@@ -29,7 +29,11 @@ class _Ignore:
 
     def hides(self, finding: Finding) -> bool:
         named = any(finding.code == c or pages.name(finding.code) == c for c in self.codes)
-        return named and any(x.path == self.path and x.line in (self.line, self.line + 1) for x in finding.locations)
+        return named and any(self.at(x) for x in finding.locations)
+
+    def at(self, location: Location) -> bool:
+        """Whether a location is on the line of the comment or on the next."""
+        return location.path == self.path and location.line in (self.line, self.line + 1)
 
 
 def apply(findings: Iterable[Finding], sources: Mapping[str, Source]) -> list[Finding]:
@@ -38,7 +42,7 @@ def apply(findings: Iterable[Finding], sources: Mapping[str, Source]) -> list[Fi
     found = list(findings)
     if not ignores:
         return found
-    kept = [f for f in found if not any(i.reason and i.hides(f) for i in ignores)]
+    kept = [left for f in found if (left := _left(f, [i for i in ignores if i.reason and i.hides(f)])) is not None]
     for ignore in ignores:
         why = "gives no reason" if not ignore.reason else "" if any(ignore.hides(f) for f in found) else "hides nothing"
         if why:
@@ -46,6 +50,17 @@ def apply(findings: Iterable[Finding], sources: Mapping[str, Source]) -> list[Fi
             message = f"markreg: ignore[{', '.join(ignore.codes)}] {why}"
             kept.append(Finding(CODE, "warning", message, locations=(place,), help="markreg: ignore[CODE] REASON, or take it out"))
     return kept
+
+
+def _left(finding: Finding, ignores: list[_Ignore]) -> Finding | None:
+    """What is left of a finding: nothing if it is about how statements act on each other, else the statements elsewhere."""
+    if not ignores:
+        return finding
+    if len(finding.owners) > 1 or len(finding.locations) < 2:
+        return None
+    rest = tuple(x for x in finding.locations if not any(i.at(x) for i in ignores))
+    gone = len(finding.locations) - len(rest)
+    return replace(finding, locations=rest, occurrences=max(finding.occurrences - gone, len(rest))) if rest else None
 
 
 def _ignores(source: Source) -> Iterable[_Ignore]:

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from markreg.attribution import attribute
 from markreg.attribution.presumed import presumed
 from markreg.captures import once
-from markreg.deployed import deploy, known_of, with_deployed
+from markreg.deployed import deploy, interesting, known_of, with_deployed
 from markreg.inputs import Gathered, Known
 from markreg.model import Input, MarkSet, Node, Reading
 from markreg.registry.model import Registry
 
 
-def read(known: Sequence[Known], fields: frozenset[str] = frozenset()) -> list[Reading]:
+def read(
+    known: Sequence[Known], fields: frozenset[str] = frozenset(), keep: Callable[[Reading], Reading] | None = None
+) -> list[Reading]:
     """What each source says. Rules that name an ipset are read again when the sets of their namespace are known.
 
     ``fields``: registers that are read as marks are. A notation of which several dumps tell one thing puts them together.
+    ``keep``: leaves out of a reading what nobody will look at, before the next is read.
     """
-    readings = [_read(k, fields) for k in known]
+    readings = [keep(_read(k, fields)) if keep else _read(k, fields) for k in known]
     sets: dict[str, dict[str, MarkSet]] = {}
     for reading in readings:
         sets.setdefault(reading.scope.netns, {}).update((s.name, s) for s in reading.sets)
@@ -42,7 +45,8 @@ def _read(known: Known, fields: frozenset[str]) -> Reading:
 
 def build(gathered: Gathered, registry: Registry, fields: frozenset[str] = frozenset()) -> Node:
     """The node that the gathered sources describe; ``fields``: registers that are asked for."""
-    readings = once(read(gathered.known, fields | _planned(registry)))
+    keep = interesting(registry) if gathered.repository else None
+    readings = once(read(gathered.known, fields | _planned(registry), keep))
     if not gathered.repository:
         # What commands in a manifest would do is seen in the rules of the node.
         readings = [replace(r, uses=(), tables=(), rules=(), opaque=()) if r.documents else r for r in readings]

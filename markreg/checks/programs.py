@@ -39,5 +39,3 @@ def check(context: Context, earlier: tuple[Finding, ...]) -> Iterator[Finding]:
 
 def _location(program: BpfProgram, owner: str, clause: str) -> Location:
     return Location("writer", owner, program.place.text, program.path, 0, 1, len(clause) + 1, clause)
-
-

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
@@ -11,6 +11,7 @@ from markreg.registry.effective import Resolver, Settings, layout_of
 from markreg.registry.model import Registry
 
 if TYPE_CHECKING:
+    from markreg.deployed.interest import Interest
     from markreg.deployment import Deployed
     from markreg.manifests.documents import Document
 
@@ -34,6 +35,22 @@ def deploy(readings: Sequence[Reading], registry: Registry, pool: str = "") -> t
 
         found = beside(found, registry, pool)
     return found
+
+
+def interesting(registry: Registry) -> Callable[[Reading], Reading]:
+    """What takes out of a reading the documents that no component of the registry is recognised by or set in."""
+
+    interest: Interest | None = None
+
+    def keep(reading: Reading) -> Reading:
+        nonlocal interest
+        if reading.documents and interest is None:
+            from markreg.deployed.interest import Interest
+
+            interest = Interest(registry)
+        return interest.keep(reading) if interest else reading
+
+    return keep
 
 
 def known_of(deployed: Sequence[Deployed]) -> tuple[dict[str, Settings], dict[str, str]]:

@@ -26,7 +26,7 @@ _SWITCHED_ON = "true"
 _PLAIN_STYLE = (None, "")
 _REFERENCE = re.compile(r"(?<!\$)\$\(([\w.-]+)\)")
 # Keys that no other program's file has: a file of any name is read for them.
-_TELLING = ("mark", "mask")
+TELLING = ("mark", "mask")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class Places:
         self.files = [d for d in documents if d.root is not None and not d.api]
         self.named: dict[str, list[Process]] = {}
         for process in seen.processes:
-            for name in _names(process):
+            for name in names(process):
                 self.named.setdefault(name, []).append(process)
         self.plugins = [(name, node, d) for d in documents if not d.kind for name, _, node in plugins(d)]
 
@@ -200,14 +200,18 @@ class Places:
     def _of_file(self, place: ReadAt) -> Iterator[Standing]:
         last = place.path.rpartition(".")[2].lower()
         for document in self.files:
-            named = fnmatchcase(document.path, f"*{place.file}") or fnmatchcase(document.file, PurePosixPath(place.file).name)
-            if not named and not any(word in last for word in _TELLING):
+            if not of_file(document, place.file) and not any(word in last for word in TELLING):
                 continue
             for node in at(document.root, place.path):
                 yield from _standing(document, node)
 
 
-def _names(process: Process) -> set[str]:
+def of_file(document: Document, name: str) -> bool:
+    """Whether a document is the file that a place names, by its path or as a key of a ConfigMap."""
+    return fnmatchcase(document.path, f"*{name}") or fnmatchcase(document.file, PurePosixPath(name).name)
+
+
+def names(process: Process) -> set[str]:
     """What a process may be called: its container, its object, a program of its command line."""
     return {process.name, process.document.name, *(word.text.rpartition("/")[2] for word in process.words[:6])}
 

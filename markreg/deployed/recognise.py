@@ -50,7 +50,7 @@ class Recognised:
 
 def recognised(documents: Sequence[Document], registry: Registry) -> Recognised:
     """Every component that a signature of any confidence but ``low`` sees."""
-    work = _Work(registry)
+    work = Recogniser(registry)
     for document in documents:
         work.look(document)
     return work.result
@@ -63,7 +63,9 @@ def mention(document: Document, node: Node | None, text: str | None = None) -> M
     return Mention(document.path, spot.line, spot.column, spot.end, nodes.text(node) if text is None else text, place)
 
 
-class _Work:
+class Recogniser:
+    """Looks at documents one by one; ``result``: what they have shown so far."""
+
     def __init__(self, registry: Registry) -> None:
         self.registry = registry
         self.index = Index(registry)
@@ -87,6 +89,13 @@ class _Work:
             if self.alone[kind]:
                 return True
         return any(p.matches(document.name) for p in self.globs)
+
+    def sees(self, document: Document) -> bool:
+        """Whether a document shows a component; nothing is remembered of it."""
+        before, self.result = self.result, Recognised()
+        self.look(document)
+        seen, self.result = bool(self.result.components), before
+        return seen
 
     def look(self, document: Document) -> None:
         """What one document shows."""

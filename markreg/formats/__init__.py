@@ -1,7 +1,8 @@
 """Notations: one module each, found by being here.
 
 A module defines ``NAMES`` (what ``--as`` takes), ``detect(source) -> name or None`` (by content, looking at little of it) and
-``read(source, name, scope) -> Reading``. It has a grammar of the same name in grammar/.
+``read(source, name, scope) -> Reading``. It has a grammar of the same name in grammar/. All modules up to the one that fits are loaded, so
+what only reading needs is in a module beside it, whose name begins with ``_``, and is imported by ``read``.
 """
 
 from __future__ import annotations
