@@ -14,9 +14,7 @@ from markreg.model import Input, MarkSet, Node, Reading
 from markreg.registry.model import Registry
 
 
-def read(
-    known: Sequence[Known], fields: frozenset[str] = frozenset(), keep: Callable[[Reading], Reading] | None = None
-) -> list[Reading]:
+def read(known: Sequence[Known], fields: frozenset[str] = frozenset(), keep: Callable[[Reading], Reading] | None = None) -> list[Reading]:
     """What each source says. Rules that name an ipset are read again when the sets of their namespace are known.
 
     ``fields``: registers that are read as marks are. A notation of which several dumps tell one thing puts them together.

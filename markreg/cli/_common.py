@@ -76,7 +76,8 @@ ColorOption = Annotated[
     str, typer.Option("--color", envvar="MARKREG_COLOR", metavar="WHEN", help="auto, always or never; NO_COLOR counts too.")
 ]
 FieldsOption = Annotated[
-    str, typer.Option("--fields", envvar="MARKREG_FIELDS", metavar="NAME,…", help="Registers to read as marks: reg0 … reg31, metadata, cb0 … cb4.")
+    str,
+    typer.Option("--fields", envvar="MARKREG_FIELDS", metavar="NAME,…", help="Registers to read too: reg0 … reg31, metadata, cb0 … cb4."),
 ]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", envvar="MARKREG_QUIET", help="Findings only.")]
 VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", envvar="MARKREG_VERBOSE", help="More of everything.")]

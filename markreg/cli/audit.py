@@ -43,7 +43,8 @@ def register(app: typer.Typer) -> None:
         common.check_words(form, reports.names(), color, notation, fail_on)
         known = common.load_registry(registry)
         gathered = _bpf.with_constants(common.gather(paths, notation, timeout, netns, all_netns, entries), bpf_const)
-        done = common.choose(_baseline.settle(engine.audit(gathered, known, common.fields(fields)), baseline, write_baseline), select, ignore)
+        found = engine.audit(gathered, known, common.fields(fields))
+        done = common.choose(_baseline.settle(found, baseline, write_baseline), select, ignore)
         if why:
             common.explain(done, engine.sources(gathered, done.node), why, output, color)
             raise typer.Exit(0)

@@ -71,6 +71,7 @@ def _deployed(paths: list[str] | None, known: Registry) -> Iterator[Member]:
         return
     from markreg.deployed import deploy
     from markreg.plan.first import Member
+    from markreg.plan.settings import toml
     from markreg.registry.releases import lenient
 
     gathered = common.gather(paths, None, 0)
@@ -78,7 +79,12 @@ def _deployed(paths: list[str] | None, known: Registry) -> Iterator[Member]:
         common.say(f"MK902 {problem.path}: {problem.message}")
     readings = [k.format.read(k.source, k.name, k.scope) for k in gathered.known]
     for found in deploy(readings, known):
-        knobs = {s.knob: s.value for s in found.settings if s.value is not None and not s.refused}
+        known_knobs = {k.name: k for k in known.rules[found.name].knob} if found.name in known.rules else {}
+        knobs = {
+            s.knob: toml(known_knobs[s.knob], s.value) if type(s.value) is int and s.knob in known_knobs else s.value
+            for s in found.settings
+            if s.value is not None and not s.refused
+        }
         release = found.release if found.release and lenient(found.release) is not None else None
         yield Member(found.name, "; ".join(found.evidence[:2]), release, settings=knobs)
 

@@ -26,6 +26,7 @@ class Interest:
 
     def __init__(self, registry: Registry) -> None:
         self.registry = registry
+        self._known: dict[tuple[str, str], bool] = {}
 
     @cached_property
     def _recogniser(self) -> Recogniser:
@@ -63,9 +64,9 @@ class Interest:
         return replace(reading, documents=tuple(d for d in found if self._worth(d)))
 
     def _worth(self, document: Document) -> bool:
-        if any(self._kinds.hold(kind) for kind in document.kinds) or document.chart:
+        if document.chart or any(self._kinds.hold(kind) for kind in document.kinds if len(kind) < _LONG):
             return True
-        if any(self._annotations.hold(name) for name, _ in document.annotations):
+        if document.annotations and any(self._annotations.hold(name) for name, _ in document.annotations):
             return True
         if document.kind in ("ConfigMap", "Secret"):
             return self._maps.hold(document.name) or self._recogniser.sees(document) or _short(document)
@@ -73,9 +74,14 @@ class Interest:
         if any(not self._programs.isdisjoint(names(p)) for p in processes):
             return True
         if not document.api and document.root is not None and not document.kind:
-            known = self._maps.hold(document.inside) or any(of_file(document, name) for name in self._files)
-            return known or any(True for _ in plugins(document)) or _telling(document)
+            return self._maps.hold(document.inside) or self._named(document) or any(True for _ in plugins(document)) or _telling(document)
         return not document.api or self._recogniser.sees(document)
+
+    def _named(self, document: Document) -> bool:
+        key = (document.path, document.file)
+        if key not in self._known:
+            self._known[key] = any(of_file(document, name) for name in self._files)
+        return self._known[key]
 
 
 class _Globs:
@@ -85,10 +91,13 @@ class _Globs:
         found = {w for w in words if w}
         self.exact = {w for w in found if not _GLOB.intersection(w)}
         self.globs = found - self.exact
+        self.known: dict[str, bool] = {}
 
     def hold(self, name: str) -> bool:
         """Whether one of them is this name."""
-        return name in self.exact or any(fnmatchcase(name, glob) for glob in self.globs)
+        if name not in self.known:
+            self.known[name] = name in self.exact or any(fnmatchcase(name, glob) for glob in self.globs)
+        return self.known[name]
 
 
 def _short(document: Document) -> bool:

@@ -8,7 +8,7 @@ several writes of a bit the last counts; and a commit without ``exec`` writes no
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from markreg.bits import full
@@ -318,7 +318,7 @@ class _Walk:
         start: int,
         end: int,
         zone: str,
-        slots: list[tuple[int, int, int]] | None,
+        slots: Sequence[tuple[int, int, int]] | None,
         carried: int = 0,
         table: str = "",
     ) -> None:

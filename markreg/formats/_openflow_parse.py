@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, cast
 
 from markreg.bits import BitsError, full, parse_int
 from markreg.formats._openflow_fields import METADATA, PREFIX, Part, mention, parts, zone_of
@@ -270,7 +270,7 @@ class Parser:
             if word in _OPTIONS or not self._mention.search(text):
                 continue
             tree = leaf(text, "spec")
-            first, last = tree.children[0], tree.children[-1]
+            first, last = cast("Tree[Token]", tree.children[0]), cast("Tree[Token]", tree.children[-1])
             if tree.data == "put":
                 if hasattr(first, "data"):
                     reads += self._part(first)
@@ -330,7 +330,7 @@ class Parser:
     def _parts_in(self, children: Sequence[Tree[Token] | Token | None]) -> Iterator[Part]:
         """The fields among arguments."""
         for child in children:
-            if child is None or not hasattr(child, "data"):
+            if child is None or isinstance(child, str):  # a Token
                 continue
             if child.data == "part":
                 yield from self._part(child)

@@ -23,54 +23,29 @@ _IPTABLES = {f"{p}{b}" for p in ("iptables", "ip6tables") for b in ("", "-legacy
 _RESTORE = {f"{p}{b}-restore" for p in ("iptables", "ip6tables") for b in ("", "-legacy", "-nft")}
 _KNOWN = frozenset({*_IPTABLES, *_RESTORE, "nft", "ip", "tc", "ovs-ofctl", "conntrack", "sysctl", "wg"})
 # Words that run the command after them.
-_BEFORE = frozenset(
-    [
-        "sudo",
-        "exec",
-        "env",
-        "nsenter",
-        "chroot",
-        "nice",
-        "timeout",
-        "time",
-        "if",
-        "elif",
-        "while",
-        "until",
-        "then",
-        "do",
-        "else",
-        "!",
-        "eval",
-        "command",
-        "busybox",
-        "run",
-        "doas",
-        "gosu",
-        "su-exec",
-        "nohup",
-        "setsid",
-        "unshare",
-        "flock",
-        "xargs",
-        "ssh",
-        "docker",
-        "podman",
-        "nerdctl",
-        "crictl",
-        "kubectl",
-        "oc",
-        "ip",
-        "-",
-        "&&",
-        "||",
-        "{",
-        "RUN",
-    ]
-)
+_BEFORE = frozenset({
+    "sudo", "exec", "env", "nsenter", "chroot", "nice", "timeout", "time", "if", "elif", "while", "until", "then", "do",
+    "else", "!", "eval", "command", "busybox", "run", "doas", "gosu", "su-exec", "nohup", "setsid", "unshare", "flock",
+    "xargs", "ssh", "docker", "podman", "nerdctl", "crictl", "kubectl", "oc", "ip", "-", "&&", "||", "{", "RUN",
+})  # fmt: skip
 # What a source holds in which a command about a mark can stand: one of each.
 _MARKS = (b"mark", b"MARK", b"ct_label", b"connlabel")
-_PROGRAMS = (b"tables", b"nft", b"fwmark", b"skbedit", b"ctinfo", b"tc ", b"ovs-ofctl", b"conntrack")
+_PROGRAMS = (
+    b"tables",
+    b"TABLES",
+    b"IPT",
+    b"NFT",
+    b"-mark",
+    b"-xmark",
+    b"MARK",
+    b"nft",
+    b"fwmark",
+    b"skbedit",
+    b"ctinfo",
+    b"tc ",
+    b"ovs-ofctl",
+    b"conntrack",
+)
 _MENTION = re.compile(r"(?i)mark(?!eting|down|et)|ct_label|connlabel")
 # What only says or passes on the words after it.
 _SAYS = frozenset({"echo", "printf", "logger", "log", "die", "warn", "info", "grep", "sed", "awk", "test", "["})

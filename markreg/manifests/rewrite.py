@@ -112,7 +112,8 @@ def iptables(command: Command, at: int) -> tuple[str, Line] | None:
         elif _SILENT.fullmatch(word):
             number += word in ("-w", "-W", "--wait", "--wait-interval") and number < len(words) and words[number].isdigit()
         else:
-            rest.append(word)
+            # --option=value, as getopt_long takes it
+            rest += [name, value] if equals and name.startswith("--") and name[2:3].isalpha() else [word]
     if not verb or is_open(table):
         raise ValueError("which table and chain it is for is left open" if is_open(table) else "it names no chain")
     made, opened = closed(rest)

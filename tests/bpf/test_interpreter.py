@@ -13,8 +13,8 @@ EXIT = slot(0x95)
 ONES = (1 << 64) - 1
 
 
-def returned(*slots: bytes, **given: int) -> int:
-    return run(b"".join(slots) + EXIT, Packet(**given)).returned
+def returned(*slots: bytes, mark: int = 0) -> int:
+    return run(b"".join(slots) + EXIT, Packet(mark)).returned
 
 
 def wide(register: int, value: int) -> bytes:

@@ -138,13 +138,14 @@ def test_tables() -> None:
         "dump.txt",
         "host",
         {
-            "INPUT": Chain("INPUT", "ACCEPT", (Hook("input", 0),)),
-            "FORWARD": Chain("FORWARD", "DROP", (Hook("forward", 0),)),
+            "INPUT": Chain("INPUT", "ACCEPT", (Hook("input", 0),), "filter"),
+            "FORWARD": Chain("FORWARD", "DROP", (Hook("forward", 0),), "filter"),
             "X": Chain(),
             "Y": Chain(),
         },
         {"INPUT": ([7], ["X"]), "X": ([9, 11], ["Y", "Y"]), "Y": ([12], ["X"])},
         {9, 11},
+        {"INPUT": [8]},
     )
     for thorough in (False, True):
         reading = read(text, thorough=thorough)

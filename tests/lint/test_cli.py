@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from markreg.deployed import interesting
+from markreg.node import read
+from markreg.registry.load import load
+from markreg.repository import gather
+from markreg.resources import builtin_registry
 
 MARKREG = [str(Path(sys.executable).with_name("markreg"))]
 TAILSCALE = """\
@@ -88,6 +95,36 @@ def test_a_node_pool_adds_what_runs_beside(tmp_path: Path) -> None:
 def test_an_ignore_silences_it_there(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text(CALICO.replace("spec:", "# markreg: ignore[MK305] moved next week\nspec:") + f"---\n{TAILSCALE}")
     assert lint("a.yaml", cwd=tmp_path).returncode == 0
+
+
+def test_an_ignore_leaves_like_statements_elsewhere(tmp_path: Path) -> None:
+    rule = "iptables -t mangle -A OUTPUT -j MARK --set-xmark 0x1/0x1"
+    (tmp_path / "a.sh").write_text(f"{rule}\n\n{rule.replace('0x1', '0x2')} # markreg: ignore[MK303] ours\n")
+    done = lint("a.sh", "--format", "json", cwd=tmp_path)
+    (finding,) = (f for f in json.loads(done.stdout)["findings"] if f["code"] == "MK303")
+    assert (finding["code"], finding["occurrences"], [x["line"] for x in finding["locations"]]) == ("MK303", 1, [1])
+
+
+def test_a_use_says_where_in_its_object_it_is_set(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(CALICO)
+    uses = json.loads(lint("a.yaml", "--format", "json", cwd=tmp_path).stdout)["uses"]
+    assert {(u["place"]["object"], u["place"]["path"]) for u in uses} == {("FelixConfiguration/default", "spec.iptablesMarkMask")}
+
+
+def test_what_no_component_looks_at_is_not_kept(tmp_path: Path) -> None:
+    job = "apiVersion: batch/v1\nkind: Job\nmetadata: {name: x}\nspec: {template: {spec: {containers: [{name: a, image: b}]}}}\n---\n"
+    pairs = "data: {mask: '0xff000000'}"
+    (tmp_path / "a.yaml").write_text(job * 50 + f"apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: site}}\n{pairs}\n")
+    gathered = gather([str(tmp_path)], io.BytesIO())
+    registry = load(builtin_registry())
+    assert [len(r.documents) for r in read(gathered.known, keep=interesting(registry))] == [1]
+    # what a variable takes from a ConfigMap of any name is still found
+    (tmp_path / "b.yaml").write_text(
+        "apiVersion: apps/v1\nkind: DaemonSet\nmetadata: {name: calico-node}\nspec: {template: {spec: {containers: [{name: calico-node, "
+        "image: 'calico/node:v3.30.2', env: [{name: FELIX_IPTABLESMARKMASK, valueFrom: {configMapKeyRef: {name: site, key: mask}}}]}]}}}\n"
+    )
+    uses = json.loads(lint(".", "--format", "json", cwd=tmp_path).stdout)["uses"]
+    assert {u["mask"] for u in uses if u["reservation"] == "calico/accept"} == {"0x1000000"}
 
 
 @pytest.mark.parametrize("form", ["text", "json", "concise", "sarif", "markdown"])

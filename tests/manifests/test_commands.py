@@ -162,3 +162,37 @@ def test_time_grows_with_the_text(piece: str) -> None:
     began = time.monotonic()
     of("iptables mark\n" + piece * (200_000 // len(piece)))
     assert time.monotonic() - began < 10
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('IPT="iptables -w"\n$IPT -t mangle -A INPUT -j MARK --set-xmark 1/1', "2 host ip skb_mark write 0x1/0x1 iptables mangle INPUT"),
+        ('"$IP6TABLES" -t mangle -A INPUT -j MARK --set-xmark 1/1', "1 host ip6 skb_mark write 0x1/0x1 ip6tables mangle INPUT"),
+        ("NFT=$(which nft)\n$NFT add rule inet t c meta mark set mark or 8", "2 host inet skb_mark write 0x8/0x8 nft inet t c"),
+        ("${IP_BIN:-ip} rule add fwmark 0x10/0xf0 lookup 7 pref 40", "1 host ip skb_mark read 0x10/0xf0 ip rule 40"),
+        ("$(command -v ip) rule add fwmark 0x10/0xf0 lookup 7 pref 40", "1 host ip skb_mark read 0x10/0xf0 ip rule 40"),
+        (
+            'ipt() { iptables -w "$@"; }\nipt -t mangle -A INPUT -j MARK --set-xmark 1/1',
+            "2 host ip skb_mark write 0x1/0x1 iptables mangle INPUT",
+        ),
+        (
+            "kubectl exec -n kube-system ds/x -- iptables -t mangle -A INPUT -j MARK --set-xmark 1/1",
+            "1 host ip skb_mark write 0x1/0x1 iptables mangle INPUT",
+        ),
+        ('ssh node "iptables -t mangle -A INPUT -j MARK --set-xmark 1/1"', "1 host ip skb_mark write 0x1/0x1 iptables mangle INPUT"),
+        ("sudo sh -ec 'iptables -t mangle -A INPUT -j MARK --set-xmark 1/1'", "1 host ip skb_mark write 0x1/0x1 iptables mangle INPUT"),
+        ("echo 'add rule inet t c meta mark set mark or 8' | nft -f -", "1 host inet skb_mark write 0x8/0x8 nft inet t c"),
+    ],
+)
+def test_a_program_by_another_name(text: str, expected: str) -> None:
+    reading = of(text)
+    assert not reading.opaque
+    assert [told(u) for u in reading.uses] == [expected]
+
+
+def test_a_units_line_goes_on_in_the_next() -> None:
+    text = "[Service]\nExecStart=/sbin/iptables -t mangle -A OUTPUT \\\n# in between\n    -j MARK \\\n    --set-xmark=0x7/0x7\nUser=root\n"
+    reading = script.read(Source("x.service", text.encode()), "script", Scope())
+    assert [told(u) for u in reading.uses] == ["2 host ip skb_mark write 0x7/0x7 iptables mangle OUTPUT"]
+    assert not reading.opaque

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,7 +63,7 @@ def switch(folder: Path) -> Iterator[Switch]:
     """Starts a switch and ends it."""
     found = Switch(folder)
     found.run("ovsdb-tool", "create", folder / "conf.db", SCHEMA)
-    server = ["ovsdb-server", folder / "conf.db", f"--remote=punix:{folder}/db.sock", f"--unixctl={folder}/ovsdb.ctl"]
+    server: list[str | Path] = ["ovsdb-server", folder / "conf.db", f"--remote=punix:{folder}/db.sock", f"--unixctl={folder}/ovsdb.ctl"]
     with _daemon(found, server, folder / "db.sock"):
         found.vsctl("--no-wait", "init")
         program = ["ovs-vswitchd", f"unix:{folder}/db.sock", "--enable-dummy", "--disable-system", f"--unixctl={folder}/ovs-vswitchd.ctl"]
@@ -72,7 +72,7 @@ def switch(folder: Path) -> Iterator[Switch]:
 
 
 @contextmanager
-def _daemon(found: Switch, words: list[str | Path], socket: Path) -> Iterator[None]:
+def _daemon(found: Switch, words: Sequence[str | Path], socket: Path) -> Iterator[None]:
     log = found.folder / f"{Path(words[0]).name}.log"
     with log.open("w") as file:
         process = subprocess.Popen(words, env=found.env, stdout=file, stderr=file, stdin=subprocess.DEVNULL)

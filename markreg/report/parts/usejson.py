@@ -41,7 +41,7 @@ class Printer:
         self._found: dict[tuple[str, int, str], Json] = {}
 
     def use(self, owned: Owned) -> Json:
-        """One use, with all keys of the contract; where it stands in several lines also ``lines``, ``occurrences``, and ``cookies`` of flows."""
+        """One use, with all keys of the contract; of several lines also ``lines``, ``occurrences``, and ``cookies`` of flows."""
         use = owned.use
         said: dict[str, Json] = {
             "id": owned.id,
