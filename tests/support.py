@@ -20,6 +20,15 @@ SHARED = Path(os.environ.get("MARKREG_SHARED", ROOT.parent / "shared"))
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="the shared corpus is not beside this checkout")
 
 
+def case_files(case: Path) -> dict[str, str]:
+    """The files of a case by name, each after a line ``== NAME``; ``expect`` is the one that is compared."""
+    found: dict[str, str] = {}
+    for piece in f"\n{case.read_text(encoding='utf-8')}".split("\n== ")[1:]:
+        name, _, body = piece.partition("\n")
+        found[name.strip()] = body.strip("\n") + "\n"
+    return found
+
+
 def markreg(command: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """What ``markreg …`` prints on both streams, run in a folder, on 2026-12-01 and with no settings of the user."""
     program, *words = shlex.split(command)

@@ -16,17 +16,9 @@ from markreg.inputs import gather
 from markreg.model import Audit
 from markreg.registry.load import load
 from markreg.resources import builtin_registry
+from tests.support import case_files
 
 CASES = Path(__file__).parent / "cases"
-
-
-def parts(text: str) -> dict[str, str]:
-    """The files of a case by name; ``expect`` is the one that is compared."""
-    found: dict[str, str] = {}
-    for piece in text.split("\n== ")[1:]:
-        name, _, body = piece.partition("\n")
-        found[name.strip()] = body.strip("\n") + "\n"
-    return found
 
 
 def node(folder: Path, files: dict[str, str]) -> Audit:
@@ -47,7 +39,7 @@ def told(done: Audit) -> list[str]:
 
 @pytest.mark.parametrize("case", sorted(CASES.glob("*.case")), ids=lambda p: p.stem)
 def test_case(case: Path, tmp_path: Path) -> None:
-    files = parts("\n" + case.read_text(encoding="utf-8"))
+    files = case_files(case)
     done = node(tmp_path / "node", files)
     expected = sorted(line.split("#")[0].strip() for line in files["expect"].splitlines() if line.split("#")[0].strip())
     assert told(done) == expected
@@ -57,7 +49,7 @@ def test_case(case: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("case", sorted(CASES.glob("*.case")), ids=lambda p: p.stem)
 def test_every_finding_shows_its_lines(case: Path, tmp_path: Path) -> None:
-    files = parts("\n" + case.read_text(encoding="utf-8"))
+    files = case_files(case)
     for finding in node(tmp_path / "node", files).findings:
         for place in finding.locations:
             if place.line:

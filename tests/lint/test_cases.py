@@ -16,17 +16,9 @@ from markreg.model import Audit, Finding
 from markreg.registry.load import load
 from markreg.repository import gather
 from markreg.resources import builtin_registry
+from tests.support import case_files
 
 CASES = Path(__file__).parent / "cases"
-
-
-def parts(text: str) -> dict[str, str]:
-    """The files of a case by name; ``expect`` is the one that is compared."""
-    found: dict[str, str] = {}
-    for piece in text.split("\n== ")[1:]:
-        name, _, body = piece.partition("\n")
-        found[name.strip()] = body.strip("\n") + "\n"
-    return found
 
 
 def linted(folder: Path, files: dict[str, str]) -> Audit:
@@ -48,7 +40,7 @@ def line_of(finding: Finding) -> str:
 
 @pytest.mark.parametrize("case", sorted(CASES.glob("*.case")), ids=lambda p: p.stem)
 def test_case(case: Path, tmp_path: Path) -> None:
-    files = parts("\n" + case.read_text(encoding="utf-8"))
+    files = case_files(case)
     done = linted(tmp_path, files)
     expected = sorted(line for line in map(str.strip, files["expect"].splitlines()) if line and not line.startswith("#"))
     assert sorted(map(line_of, done.findings)) == expected
@@ -58,7 +50,7 @@ def test_case(case: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("case", sorted(CASES.glob("*.case")), ids=lambda p: p.stem)
 def test_every_finding_shows_its_lines(case: Path, tmp_path: Path) -> None:
-    files = parts("\n" + case.read_text(encoding="utf-8"))
+    files = case_files(case)
     for finding in linted(tmp_path, files).findings:
         for place in finding.locations:
             shown = Path(place.path).read_text(encoding="utf-8").splitlines()[place.line - 1]

@@ -14,7 +14,8 @@ from markreg.model import Scope
 from markreg.registry.load import load
 from markreg.resources import builtin_registry
 from markreg.source import Source
-from tests.lint.test_cases import CASES, parts
+from tests.lint.test_cases import CASES
+from tests.support import case_files
 
 ODD = [
     "",
@@ -66,7 +67,7 @@ def test_no_manifest_is_too_odd(case: Path) -> None:
     draw = random.Random(case.stem)
     form = by_name("manifest")
     assert form
-    for name, text in parts("\n" + case.read_text(encoding="utf-8")).items():
+    for name, text in case_files(case).items():
         if name in ("expect", "registry.toml") or not name.endswith((".yaml", ".json", ".conflist")):
             continue
         for _ in range(25):
