@@ -50,6 +50,7 @@ TELLS_NOBODY = {
     "flannel": re.compile(r"cni0"),
     "openshift-sdn": re.compile(r"firewall overrides"),
     "pbr": re.compile(r"inet fw4"),
+    "tproxy-guide": re.compile(r"DIVERT"),
     "shorewall": re.compile(r"excl\d|dynamic|logdrop|reject|\w+2\w+|\w+_(in|out|fwd|frwd)"),
     "neutron": re.compile(r"neutron-(filter|postrouting-bottom)-word"),  # the facts' pattern is wider than the names
     "android-netd": re.compile(r"\w+_word"),  # likewise

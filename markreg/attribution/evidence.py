@@ -148,11 +148,14 @@ def _short(key: str, word: str) -> str:
 
 
 def mark_key(use: Use) -> tuple[int, int, int] | None:
-    """What joins a writer and a reader of one mark: field width, mask and value; None for no constant, or one without any bit."""
+    """What joins a writer and a reader of one mark: field width, mask and value; None for no constant, or one without any bit.
+
+    ``--set-mark 1`` and ``fwmark 0x1/0x1`` are one, as in the kernel's own recipe (Documentation/networking/tproxy.rst).
+    """
     if not use.value:
         return None
     width = FIELDS[use.field].width if use.field in FIELDS else 0
-    return width, use.mask, use.value
+    return width, use.value if use.mask == full(width) else use.mask, use.value
 
 
 def suffix(netns: str) -> str:
