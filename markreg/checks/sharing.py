@@ -27,7 +27,8 @@ def check(context: Context, earlier: tuple[Finding, ...]) -> Iterator[Finding]:
     """One finding for each code, pair of owners and field."""
     del earlier
     told: dict[tuple[frozenset[str], str], int] = {}
-    found = sorted(context.paths.collisions, key=lambda c: _ORDER.index(c.code))
+    # The surest first, and nothing by the order of the inputs: what one finding says of two owners, no later one says again.
+    found = sorted(context.paths.collisions, key=lambda c: (_ORDER.index(c.code), c.doubt, c.writer, c.reader, c.carrier, c.name))
     for collision in found:
         if (kept := _kept(context, collision, told)) is None:
             continue

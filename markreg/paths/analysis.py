@@ -145,7 +145,6 @@ def _codes(owned: Owned) -> bool:
     return predicate is not None and predicate.mask.bit_count() > 1 and bool(predicate.exact())
 
 
-_RANK: dict[Proof, int] = {"shown": 0, "hidden": 1, "shielded": 2, "not followed": 3, "presumed": 4}
 _PROOFS: tuple[Proof, ...] = ("shown", "hidden", "shielded")
 
 
@@ -154,11 +153,11 @@ def _merge(merged: dict[tuple[str, str, str, str, str], Collision], new: Collisi
     old = merged.setdefault(key, new)
     if old is new:
         return
-    if _RANK[new.proof] < _RANK[old.proof]:
+    if new.doubt < old.doubt:
         merged[key], new, old = new, old, new
-    elif _RANK[new.proof] > _RANK[old.proof]:
+    elif new.doubt > old.doubt:
         return
-    if _RANK[new.proof] == _RANK[old.proof]:
+    if new.doubt == old.doubt:
         old.mask |= new.mask
         old.pairs += new.pairs
         for mine, theirs in (

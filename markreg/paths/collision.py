@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from markreg.paths.witness import Step
 
 Proof = Literal["shown", "hidden", "shielded", "presumed", "not followed"]
+_SURE: tuple[Proof, ...] = ("shown", "hidden", "shielded", "not followed", "presumed")
 
 
 @dataclass(slots=True)
@@ -35,3 +36,8 @@ class Collision:
     carriers: dict[str, Owned] = field(default_factory=dict)
     steps: tuple[Step, ...] = ()
     pairs: int = 0
+
+    @property
+    def doubt(self) -> int:
+        """How far from certain it is: 0 where a walk shows it as things are."""
+        return _SURE.index(self.proof)
