@@ -150,12 +150,14 @@ def _short(key: str, word: str) -> str:
 def mark_key(use: Use) -> tuple[int, int, int] | None:
     """What joins a writer and a reader of one mark: field width, mask and value; None for no constant, or one without any bit.
 
-    ``--set-mark 1`` and ``fwmark 0x1/0x1`` are one, as in the kernel's own recipe (Documentation/networking/tproxy.rst).
+    ``--set-mark 1`` and ``fwmark 0x1/0x1`` are one, as in the kernel's own recipe (Documentation/networking/tproxy.rst); nft tables
+    have makers of their own, who say what they mean.
     """
     if not use.value:
         return None
     width = FIELDS[use.field].width if use.field in FIELDS else 0
-    return width, use.value if use.mask == full(width) else use.mask, use.value
+    loose = use.mask == full(width) and use.place.backend != "native"
+    return width, use.value if loose else use.mask, use.value
 
 
 def suffix(netns: str) -> str:
