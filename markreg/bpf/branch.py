@@ -66,7 +66,10 @@ def influences(op: int, a: Number, b: Number, bits: int) -> Deps:
 
 
 def asked(op: int, a: Scalar, b: int, bits: int) -> Asked | None:
-    """The comparison as a question about one symbol, where every bit that counts is a copy of one of its bits."""
+    """The comparison as a question about one symbol, where every bit that counts is a copy of one of its bits.
+
+    Of tests whose two ways are one question, ``!=`` and the tests of a sign, it is whether they are equal, and whether the sign is set.
+    """
     every = full(bits)
     word = a.word
     if op == JSET:
@@ -145,7 +148,8 @@ def _ordered(op: int, a: Scalar, edge: int, bits: int) -> Asked | None:
         return None
     if op in (JGT, JLE, JSGT, JSLE):
         edge += 1
-    start = edge >> shift if shift >= 0 else edge << -shift
+    # Upwards: of a word moved left by one, x >= 1 asks for 1 in the word itself.
+    start = -(-edge >> shift) if shift >= 0 else edge << -shift
     start = -(-start // (mask & -mask)) * (mask & -mask)
     above = ((start, mask),) if start <= mask else ()
     if op in (JLT, JLE, JSLT, JSLE):
