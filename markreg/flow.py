@@ -10,13 +10,16 @@ from dataclasses import dataclass
 
 # What a packet is asked that the path analysis follows; all other conditions may hold.
 ASKED = ("iif", "oif", "proto", "state", "family")
+# What is asked of addresses and ports, which matters only where two rules ask it: see Flow.narrow.
+NARROW = ("src", "dst", "sport", "dport")
 
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """A condition on the packet. ``kind`` is one of ASKED; it holds if one of ``values`` fits, or none if ``negated``.
+    """A condition on the packet. ``kind`` is one of ASKED or NARROW; it holds if one of ``values`` fits, or none if ``negated``.
 
-    Devices may end in ``*`` for any ending; states are ``new``, ``established``, ``related`` or another word.
+    Devices may end in ``*`` for any ending; states are ``new``, ``established``, ``related`` or another word; addresses are one
+    (``10.0.0.1``), a prefix (``fd00::/8``) or a range (``10.0.0.1-10.0.0.9``), ports a number or a range (``1000-2000``).
     """
 
     kind: str
@@ -35,16 +38,20 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """One rule. ``others``: conditions that are not followed, as the rule writes them; empty where there are none.
+    """One rule. ``others``: conditions that are not in ``guards``, as the rule writes them; empty where there are none.
 
     ``outcomes``: one of them is what happens when the rule holds; none: the next rule. ``stays``: the packet may go on to the next
-    rule all the same.
+    rule all the same. ``narrow``: what ``others`` asks of addresses and ports; ``loose``: it asks something else, too.
+    ``untracks``: the packet goes on without a connection (``notrack``).
     """
 
     guards: tuple[Guard, ...] = ()
     others: str = ""
     outcomes: tuple[Outcome, ...] = ()
     stays: bool = False
+    narrow: tuple[Guard, ...] = ()
+    loose: bool = True
+    untracks: bool = False
 
 
 def unknown(targets: Sequence[Outcome]) -> Flow:

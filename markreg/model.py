@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from markreg.deployment import Deployed
+    from markreg.devices import Device, Sysctl
     from markreg.pipelines import Pipeline
     from markreg.programs import BpfProgram
     from markreg.rows import Row, ZoneName
@@ -146,8 +147,9 @@ class Table:
 
     ``steps``: for each chain its jumps to other chains in the order of the rules, as lines and targets side by side;
     ``gotos`` are the lines of those that do not come back. ``ends``: for each chain the lines of rules that may end or leave it by
-    a verdict. ``inserted``: lines whose rules stand before all others of their chain, the last one first. ``backend`` keeps tables
-    of equal names apart (legacy, nft). Large tables share Chain objects.
+    a verdict, or take a packet's connection away (``notrack``). ``inserted``: lines whose rules stand before all others of their chain,
+    the last one first. ``backend`` keeps tables of equal names apart (legacy, nft). ``offloads``: a rule hands connections to a
+    flowtable. Large tables share Chain objects.
     """
 
     family: str
@@ -160,6 +162,7 @@ class Table:
     gotos: set[int]
     ends: dict[str, list[int]] = field(default_factory=dict)
     inserted: set[int] = field(default_factory=set)
+    offloads: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,6 +263,8 @@ class Reading:
     pipelines: tuple[Pipeline, ...] = ()
     unread: tuple[Problem, ...] = ()
     programs: tuple[BpfProgram, ...] = ()
+    devices: tuple[Device, ...] = ()
+    sysctls: tuple[Sysctl, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,6 +330,8 @@ class Node:
     repository: bool = False
     pool: str = ""
     programs: tuple[BpfProgram, ...] = ()
+    devices: tuple[Device, ...] = ()
+    sysctls: tuple[Sysctl, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

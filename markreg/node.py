@@ -71,6 +71,8 @@ def build(gathered: Gathered, registry: Registry, fields: frozenset[str] = froze
         repository=gathered.repository,
         pool=gathered.pool,
         programs=tuple(p for r in readings for p in r.programs),
+        devices=tuple(d for r in readings for d in r.devices),
+        sysctls=tuple(x for r in readings for x in r.sysctls),
     )
 
 
