@@ -9,8 +9,8 @@ from dataclasses import dataclass
 class Device:
     """A network device in ``netns``, or a port of an Open vSwitch bridge (``bridge``; ``netns`` is the switch's own).
 
-    ``kind`` as iproute2 and OVS name it: ``vxlan``, ``geneve``, ``gre``, ``ipip``, ``wireguard``, ``bridge``, ``internal`` (a port that is a
-    device of the host or of a namespace), empty for plain ones. ``userspace``: a port of a bridge that does not run in the kernel, so
+    ``kind`` as iproute2 and OVS name it: ``vxlan``, ``geneve``, ``gre``, ``ipip``, ``wireguard``, ``bridge``, ``internal`` (a port that is
+    a device of the host or of a namespace), empty for plain ones. ``userspace``: a port of a bridge that does not run in the kernel, so
     that no mark goes through it. ``mark``: what the device gives packets that it encapsulates (``egress_pkt_mark``), None if nothing.
     """
 
