@@ -16,6 +16,7 @@ from markreg.paths.openflow import Zones, concerned
 from markreg.paths.pairs import pairs
 from markreg.paths.reaching import Reaching
 from markreg.paths.relevance import Relevance, Shape
+from markreg.paths.requests import Granted, Requests, nothing, requested, requests
 from markreg.paths.trail import Hit
 from markreg.paths.uses import clears, matches, means, sets, uncertain, whole
 from markreg.paths.walk import Walk
@@ -38,13 +39,18 @@ class Region:
     lives: tuple[Life, ...]
     facts: Facts
     shape: Shape
+    requests: Mapping[str, Requests]
+
+    def requests_for(self, reader: str, writer: str) -> Requests:
+        """What others than the writer set for the reader."""
+        return {key: bits for key, bits in self.requests.get(reader, {}).items() if key[0] != writer}
 
 
 class Paths:
     """The analysis of a node, made when it is first asked for."""
 
-    def __init__(self, node: Node, sources: Mapping[str, Source], readers: Mapping[str, Reader]) -> None:
-        self._node, self._sources, self._readers = node, sources, readers
+    def __init__(self, node: Node, sources: Mapping[str, Source], readers: Mapping[str, Reader], granted: Granted = nothing) -> None:
+        self._node, self._sources, self._readers, self._granted = node, sources, readers, granted
         self._zones = Zones(node.pipelines, node.zones)
         self._regions: list[Region] | None = None
         self._collisions: list[Collision] | None = None
@@ -72,6 +78,7 @@ class Paths:
             self.gave_up += made.gave_up
             stops = [o for o in uses if o.use.place.kind != "netfilter" or not o.use.place.chain]
             shape = Shape(made.blocks)
+            given = requests(uses, self._granted)
             known: set[tuple[object, ...]] = set()
             for family in _FAMILIES:
                 ways = lives(family, made.bases, stops)
@@ -80,7 +87,7 @@ class Paths:
                     continue
                 known.add(met)
                 facts = Reaching(family, ways, made.blocks, uses).run()
-                yield Region(netns, family, uses, made, ways, facts, shape)
+                yield Region(netns, family, uses, made, ways, facts, shape, given)
 
     def separate(self, first: Use, second: Use) -> bool:
         """Whether two statements about a connection are in different conntrack zones."""
@@ -228,12 +235,15 @@ def _questions(region: Region) -> list[_Asked]:
 
 
 def _setting(region: Region) -> dict[tuple[str, str], int]:
-    """The bits of each field in which something may stand that an owner wrote, by whatever copies it came there."""
+    """The bits of each field in which something may stand that an owner wrote, or others for it, by whatever copies it came there."""
     found: dict[tuple[str, str], int] = {}
     for owned in region.uses:
         if owned.use.effect is not None:
             key = (owned.owner, owned.use.field)
             found[key] = found.get(key, 0) | owned.use.mask
+    for reader, asked in region.requests.items():
+        for (_, name), bits in asked.items():
+            found[reader, name] = found.get((reader, name), 0) | bits
     copies = {(u.field, s, bits) for u in (o.use for o in region.uses) if u.effect for s, bits in u.effect.copies if s.symbol != u.field}
     while True:
         before = dict(found)
@@ -280,12 +290,13 @@ def _answered(region: Region, asked: _Asked, most: int) -> tuple[list[Collision]
             meant[owned.use.field] = meant.get(owned.use.field, 0) | means(owned.use)
     relevant = Relevance(region.shape, asked.reader, bits, meant)
     guessed = any(o.use.basis == "registry" for o in region.uses if o.owner in (asked.reader, asked.writer, asked.carrier))
+    asked_for = tuple((*key, mask) for key, mask in region.requests_for(asked.reader, asked.writer).items())
     found: dict[tuple[str, str], Collision] = {}
     states, capped = 0, False
     wanted = asked.reads.keys()
     for presumed in (False, True) if guessed else (False,):
         for freeing in (False, True):
-            question = Question(asked.reader, asked.writer, asked.carrier, tracked, presumed)
+            question = Question(asked.reader, asked.writer, asked.carrier, tracked, presumed, asked_for)
             walk = Walk(question, region.family, region.lives, relevant, freeing, min(most, 30_000))
             answer = walk.run()
             states += walk.seen
@@ -312,7 +323,8 @@ def _stronger(a: str, b: str) -> bool:
 def _collision(region: Region, asked: _Asked, hit: Hit, proof: Proof) -> Collision:
     found = Collision(hit.code, asked.writer, asked.reader, asked.carrier, hit.reader.use.field, hit.mask, proof)
     found.readers[hit.reader.id] = hit.reader
-    found.steps = steps(hit, asked.writer, asked.reader)
+    asked_for = region.requests_for(asked.reader, asked.writer)
+    found.steps = steps(hit, asked.writer, asked.reader, asked_for)
     for step in found.steps[:-1]:
         if step.owned is None:
             continue
@@ -330,7 +342,10 @@ def _collision(region: Region, asked: _Asked, hit: Hit, proof: Proof) -> Collisi
                 found.carriers.setdefault(definition.via.id, definition.via)
     if hit.code == "MK102" and not found.victims:
         found.victims.update(
-            (o.id, o) for o in region.uses if o.owner == asked.reader and o.use.field == found.name and sets(o.use) & hit.mask
+            (o.id, o)
+            for o in region.uses
+            if o.use.field == found.name
+            and sets(o.use) & hit.mask & (o.use.mask if o.owner == asked.reader else requested(asked_for.get((o.owner, found.name), 0), o))
         )
     if not asked.carrier:
         found.carriers = {k: o for k, o in found.carriers.items() if o.use.access == "copy"}

@@ -13,13 +13,14 @@ if TYPE_CHECKING:
     from markreg.paths.analysis import Paths
     from markreg.paths.collision import Collision
     from markreg.paths.graph import Reader
+    from markreg.paths.requests import Granted
 
 
 class Asked:
     """`analysis.Paths`, made when its first question comes."""
 
-    def __init__(self, node: Node, sources: Mapping[str, Source], readers: Mapping[str, Reader]) -> None:
-        self._given = node, sources, readers
+    def __init__(self, node: Node, sources: Mapping[str, Source], readers: Mapping[str, Reader], granted: Granted) -> None:
+        self._given = node, sources, readers, granted
 
     @cached_property
     def _paths(self) -> Paths:

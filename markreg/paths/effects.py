@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from markreg.model import Owned
+from markreg.paths.requests import requested
 from markreg.transfer import Predicate, Word
 
 
 class Mark(NamedTuple):
-    """``value``; ``unknown``: bits of which nothing is known; ``mine``: decided by A; ``theirs``: decided by B; ``moved``: last moved
-    by the carrier in question; ``without``: what the bits of ``theirs`` would be without B; ``lost``: A had decided them, as in
-    ``had``, and B changed them; ``written``: by anybody; ``put``: what stands there B put there itself.
+    """``value``; ``unknown``: bits of which nothing is known; ``mine``: decided by A, or for A by agreement; ``theirs``: decided by B;
+    ``moved``: last moved by the carrier in question; ``without``: what the bits of ``theirs`` would be without B; ``lost``: A had
+    decided them, as in ``had``, and B changed them; ``written``: by anybody; ``put``: what stands there B put there itself.
     """
 
     value: int = 0
@@ -35,6 +36,7 @@ class Question:
     """Between whom: the ``reader`` (A), the ``writer`` (B; A itself for what is carried back to it), and who carries (or nobody).
 
     ``tracked``: for each field the bits that are followed. ``presumed``: whether uses that are only presumed are somebody's doing.
+    ``requests``: the bits of a field that an owner sets for A to read, by agreement: (owner, field, bits).
     """
 
     reader: str
@@ -42,6 +44,7 @@ class Question:
     carrier: str
     tracked: tuple[tuple[str, int], ...]
     presumed: bool = False
+    requests: tuple[tuple[str, str, int], ...] = ()
 
     def bits(self, name: str) -> int:
         """The bits of a field that are followed."""
@@ -64,7 +67,7 @@ def _moved(mask: int, amount: int) -> int:
 class Write:
     """A use's effect, compiled for a question."""
 
-    __slots__ = ("copies", "field", "flips", "mask", "maybe", "ones", "own", "owner", "question", "unknown")
+    __slots__ = ("copies", "field", "flips", "mask", "maybe", "mine", "ones", "own", "owner", "question", "unknown")
 
     def __init__(self, owned: Owned, question: Question) -> None:
         use = owned.use
@@ -92,6 +95,8 @@ class Write:
         self.ones = effect.one & ~effect.zero & ~self.unknown & self.mask
         self.flips &= ~self.unknown
         self.own = self.mask & ~copied | self.unknown
+        granted = next((bits for who, name, bits in question.requests if (who, name) == (self.owner, use.field)), 0)
+        self.mine = self.own if self.owner == question.reader else self.own & requested(granted, owned)
         self.maybe = use.possible or bool(kept & self.mask & (effect.zero | effect.one | effect.other | copied))
         self.copies = [(symbol, shift, bits & ~self.unknown) for symbol, shift, bits in self.copies if bits & ~self.unknown]
 
@@ -99,18 +104,18 @@ class Write:
         """The field after the write."""
         old = marks[self.field]
         q = self.question
-        mine, theirs = self.owner == q.reader, self.owner == q.writer
-        own = self.own
+        theirs = self.owner == q.writer
+        own, mine = self.own, self.mine
         value = (old.value & ~own) | self.ones | (old.value ^ self.flips) & self.flips & own
         unknown = (old.unknown & ~own) | self.unknown | old.unknown & self.flips
         changed = ((old.value ^ value) | old.unknown | unknown) & own
-        a = old.mine | own if mine else old.mine & ~changed
+        a = old.mine & ~changed | mine
         b = old.theirs | own if theirs else old.theirs & ~own
         m = old.moved & ~own
         without = old.without & b
         if theirs:
             without |= old.value & own & ~old.theirs
-        lost = old.lost & ~own if mine else old.lost
+        lost = old.lost & ~mine
         had = old.had
         if theirs:
             gone = own & old.mine & ~old.lost & changed
@@ -126,7 +131,7 @@ class Write:
             value = (value & ~bits) | came.value
             unknown = (unknown & ~bits) | came.unknown
             changed = bits & ((old.value ^ came.value) | old.unknown | came.unknown)
-            a = (a & ~bits) | came.mine | (fresh if mine else 0)
+            a = (a & ~bits) | came.mine | (fresh if self.owner == q.reader else 0)
             b = (b & ~bits) | came.theirs | (fresh if theirs else 0)
             carried = q.carries(self.owner)
             m = (m & ~bits) | came.moved | (bits if carried else 0)

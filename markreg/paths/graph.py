@@ -27,6 +27,7 @@ class Item:
     """A rule. ``acts``: its reads and writes in order; ``jumps``: (verb, block) of its outcomes, the block None for plain verdicts.
 
     ``stays``: the next rule may follow although an outcome is there. ``repeats``: it stands for any number of rules, or none.
+    ``narrow``, ``loose``, ``untracks`` as in Flow.
     """
 
     acts: tuple[Owned, ...]
@@ -37,11 +38,14 @@ class Item:
     path: str
     line: int
     repeats: bool = False
+    narrow: tuple[Guard, ...] = ()
+    loose: bool = True
+    untracks: bool = False
 
     @property
     def weak(self) -> bool:
         """Whether nothing is known but where it may lead."""
-        return not self.acts and (bool(self.others) or self.stays) and not any(b for _, b in self.jumps)
+        return not self.acts and not self.untracks and (bool(self.others) or self.stays) and not any(b for _, b in self.jumps)
 
 
 @dataclass(slots=True, eq=False)
@@ -172,6 +176,7 @@ class _Builder:
             block.items = _compressed(list(self._items(here, mass)))
             alike = self.alike.setdefault(_content(block), block)
             if alike is not block and not block.base.hooks:
+                _widen(alike, block)
                 self.blocks[here] = alike
             else:
                 self.made.append(block)
@@ -235,7 +240,8 @@ class _Builder:
                 stays = True
         verb = "goto" if line in self.table.gotos else "jump"
         jumps.update(dict.fromkeys((verb, self._target(n)) for n in names if n not in said and self._target(n)))
-        return Item(acts, flow.guards, flow.others, tuple(jumps), stays, self.table.path, line)
+        way = flow.guards, flow.others, tuple(jumps), stays, self.table.path, line, False
+        return Item(acts, *way, flow.narrow, flow.loose, flow.untracks)
 
 
 def _program(table: Table) -> str:
@@ -248,10 +254,10 @@ def _compressed(items: list[Item]) -> list[Item]:
     """The items without those that do nothing, and runs of what is alike as one."""
     result: list[Item] = []
     for item in items:
-        if not item.acts and not item.jumps:
+        if not item.acts and not item.jumps and not item.untracks:
             continue
         verbs = {_plain(block): verb for verb, block in item.jumps if block}
-        if verbs and not item.acts and all(exits is not None for exits in verbs):
+        if verbs and not item.acts and not item.untracks and all(exits is not None for exits in verbs):
             item = _inlined(item)
             if not item.jumps:
                 continue
@@ -260,9 +266,10 @@ def _compressed(items: list[Item]) -> list[Item]:
             jumps = tuple(dict.fromkeys((*last.jumps, *item.jumps)))
             result[-1] = Item((), (), last.others or item.others, jumps, True, last.path, last.line)
             continue
-        if last and item.acts == last.acts and item.others and last.others and item.jumps == last.jumps:
+        if last and item.acts == last.acts and item.others and last.others and item.jumps == last.jumps and item.untracks is last.untracks:
             guards = item.guards if item.guards == last.guards else ()
-            result[-1] = Item(last.acts, guards, last.others, last.jumps, True, last.path, last.line, repeats=True)
+            way = guards, last.others, last.jumps, True, last.path, last.line
+            result[-1] = Item(last.acts, *way, repeats=True, untracks=last.untracks)
             continue
         result.append(item)
     return result
@@ -273,8 +280,16 @@ def _content(block: Block) -> _Class:
     return tuple(
         (tuple((a.owner, a.use.field, a.use.clause, a.use.effect, a.use.predicate, a.use.possible, a.use.scope) for a in item.acts), *rest)
         for item in block.items
-        for rest in [(item.guards, bool(item.others), tuple((verb, id(to)) for verb, to in item.jumps), item.stays, item.repeats)]
+        for jumps in [tuple((verb, id(to)) for verb, to in item.jumps)]
+        for rest in [(item.guards, bool(item.others), jumps, item.stays, item.repeats, item.untracks)]
     )
+
+
+def _widen(block: Block, other: Block) -> None:
+    """Two chains as one: where they ask for other addresses, what they ask for is not known."""
+    for mine, theirs in zip(block.items, other.items, strict=True):
+        if (mine.narrow, mine.loose) != (theirs.narrow, theirs.loose):
+            mine.narrow, mine.loose = (), True
 
 
 def _plain(block: Block) -> frozenset[str] | None:
@@ -294,4 +309,4 @@ def _inlined(item: Item) -> Item:
                 stays = True
             else:
                 jumps[exit_, None] = None
-    return Item((), item.guards, item.others, tuple(jumps), stays, item.path, item.line)
+    return Item((), item.guards, item.others, tuple(jumps), stays, item.path, item.line, False, item.narrow, item.loose)

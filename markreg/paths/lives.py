@@ -74,6 +74,21 @@ def connected(block: Block, hook: str) -> bool:
     return hook != "ingress"
 
 
+# What nat may have changed before a hook: where a packet goes to (``d``), where it comes from (``s``).
+MAPS = {
+    **dict.fromkeys(("xfrm-in", "xfrm-fwd", "xfrm-out", "input", "forward", "postrouting", "bridge-forward"), "d"),
+    **dict.fromkeys(("delivered", "egress", "tc-egress", "bridge-output", "bridge-postrouting"), "ds"),
+}
+_MAPPING = {"prerouting": ("d", -100), "output": ("d", -100), "input": ("s", 100), "postrouting": ("s", 100)}
+
+
+def maps(entry: Block | Stop, hook: str) -> str:
+    """What nat may have changed before an entry of a hook that is run after it; NF_IP_PRI_NAT_DST, NF_IP_PRI_NAT_SRC."""
+    side, priority = _MAPPING.get(hook, ("", 0))
+    later = side and isinstance(entry, Block) and any(h.hook == hook and h.priority >= priority for h in entry.base.hooks)
+    return side if later else ""
+
+
 # Classes of packets: by the state that conntrack gives them, and whether nat asks its chains, which it does once for a connection
 # (net/netfilter/nf_nat_core.c nf_nat_inet_fn): before an answer comes, a second packet is new without them.
 CLASSES = ("new", "new-again", "related", "related-again", "established")

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from ipaddress import ip_address, ip_network
 
-from markreg.flow import Guard
+from markreg.flow import NARROW, Guard
 
 # The states of conntrack that a class of packets decides.
 _STATES = ("new", "related", "established")
-# More device patterns than that are one: they may hold.
+# More device patterns than that are one: they may hold. Of addresses and ports, which divide packets further, fewer.
 _MOST = 48
+_MOST_RANGES = 12
+# Above all IPv4 addresses.
+_V6 = 1 << 40
 
 
 class Representatives:
@@ -37,6 +41,46 @@ def _fits(pattern: str, name: str) -> bool:
     return name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
 
 
+class Ranges:
+    """Addresses or ports, cut into the ranges between which the conditions on them do not tell."""
+
+    def __init__(self, values: Iterable[str]) -> None:
+        found = {v: _range(v) for v in values}
+        self._spans = {v: span for v, span in found.items() if span}
+        cuts = sorted({0, *(low for low, _ in self._spans.values()), *(high + 1 for _, high in self._spans.values())})
+        self._cuts = cuts[:1] if len(self._spans) > _MOST_RANGES else cuts
+        self.any = (1 << len(self._cuts)) - 1
+
+    def fitting(self, guard: Guard) -> int | None:
+        """The ranges for which a condition holds; None if that is not told."""
+        if len(self._cuts) == 1 or any(v not in self._spans for v in guard.values):
+            return None
+        spans = [self._spans[v] for v in guard.values]
+        found = sum(1 << n for n, cut in enumerate(self._cuts) if any(low <= cut <= high for low, high in spans))
+        return self.any & ~found if guard.negated else found
+
+
+def _range(text: str) -> tuple[int, int] | None:
+    """The first and last of an address, a prefix, a port or a range; None for what is none of these."""
+    low, dash, high = text.partition("-")
+    try:
+        if dash:
+            return _number(low), _number(high)
+        if "/" in text:
+            net = ip_network(text, strict=False)
+            return _number(str(net[0])), _number(str(net[-1]))
+        return _number(text), _number(text)
+    except ValueError:
+        return None
+
+
+def _number(text: str) -> int:
+    if text.isascii() and text.isdigit():
+        return int(text)
+    address = ip_address(text)
+    return int(address) + _V6 if address.version == 6 else int(address)
+
+
 class Packets:
     """The representatives of all kinds for a set of conditions."""
 
@@ -57,10 +101,34 @@ class Packets:
         return self._known[guard]
 
 
+class Ends:
+    """The addresses and ports of packets, by NARROW, for a set of conditions on them. A packet's ends are a mask of ranges for each."""
+
+    def __init__(self, guards: Iterable[Guard]) -> None:
+        values: dict[str, set[str]] = {kind: set() for kind in NARROW}
+        for guard in guards:
+            values[guard.kind].update(guard.values)
+        self._ranges = [Ranges(values[kind]) for kind in NARROW]
+        self.any = tuple(r.any for r in self._ranges)
+        self._known: dict[Guard, int | None] = {}
+
+    def fitting(self, guard: Guard) -> int | None:
+        """The ranges of the condition's kind for which it holds; None if that is not told."""
+        if guard not in self._known:
+            self._known[guard] = self._ranges[NARROW.index(guard.kind)].fitting(guard)
+        return self._known[guard]
+
+    def mapped(self, ends: tuple[int, ...], side: str) -> tuple[int, ...]:
+        """The ends after nat may have changed those of a side, ``s`` or ``d``."""
+        return tuple(every if kind.startswith(side) else end for kind, end, every in zip(NARROW, ends, self.any, strict=True))
+
+
 def decided(guard: Guard, family: str, kind: str) -> bool | None:
-    """Whether a condition holds for packets of a family and class; None where it may."""
+    """Whether a condition holds for packets of a family and class; None where it may. The class ``untracked`` has no connection."""
     if guard.kind == "family" and family != "arp":
         return (family in guard.values) != guard.negated
+    if guard.kind == "state" and kind == "untracked":
+        return ("untracked" in guard.values) != guard.negated
     if guard.kind == "state" and kind:
         if kind.removesuffix("-again") in guard.values:
             return not guard.negated

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from markreg.model import Owned
 from markreg.paths.graph import Block, Item
 from markreg.paths.lives import Life, Stage, Stop
-from markreg.paths.packets import Packets
+from markreg.paths.packets import Ends, Packets
 from markreg.paths.uses import connection
 
 
@@ -43,8 +43,15 @@ class Relevance:
         """Whether a block or what it calls reads or writes one of the bits."""
         number = id(block)
         if number not in self._matters:
-            self._matters[number] = any(mask & self.bits.get(name, 0) for name, mask in self.shape.touched[number].items())
+            matters = any(mask & self.bits.get(name, 0) for name, mask in self.shape.touched[number].items())
+            self._matters[number] = matters or (number in self.shape.untracks and any(map(connection, self.bits)))
         return self._matters[number]
+
+    def ends(self) -> Ends | None:
+        """Addresses and ports as far as rules that matter ask for them; None where fewer than two do: nothing can exclude each other."""
+        blocks = [b for b in self.shape.blocks if self.matters(b)]
+        asking = [i for b in blocks for i in self.items(b) if i.narrow]
+        return Ends(g for i in asking for g in i.narrow) if len(asking) > 1 else None
 
     def plan(self, life: Life) -> list[Planned]:
         """The stages of a life at which something matters."""
@@ -90,7 +97,7 @@ class Relevance:
         waiting: Item | None = None
         for item in block.items:
             acts = tuple(a for a in item.acts if a.use.mask & self.bits.get(a.use.field, 0))
-            if acts or any(callee and self.matters(callee) for _, callee in item.jumps):
+            if acts or item.untracks or any(callee and self.matters(callee) for _, callee in item.jumps):
                 if waiting:
                     yield waiting
                     waiting = None
@@ -117,7 +124,7 @@ class Relevance:
         """A rule with only these acts: what else it asks of marks may hold."""
         gone = any(a.use.predicate is not None for a in item.acts if a not in acts)
         others = item.others or ("another mark" if gone else "")
-        return Item(acts, item.guards, others, item.jumps, item.stays, item.path, item.line, item.repeats)
+        return replace(item, acts=acts, others=others, loose=item.loose or gone)
 
     def _left(self, item: Item) -> Item:
         """A rule whose jumps lead to nothing of interest, as what they may end in."""
@@ -129,20 +136,24 @@ class Relevance:
                     stays = True
                 else:
                     jumps[exit_, None] = None
-        return Item((), item.guards, item.others, tuple(jumps), stays, item.path, item.line)
+        return replace(item, acts=(), jumps=tuple(jumps), stays=stays, repeats=False)
 
 
 class Shape:
     """What holds of blocks whatever the question."""
 
     def __init__(self, blocks: Sequence[Block]) -> None:
+        self.blocks = blocks
         self.touched: dict[int, dict[str, int]] = {}
+        self.untracks: set[int] = set()
         self.exits: dict[int, tuple[str, ...]] = {}
         for block in blocks:
             touched: dict[str, int] = {}
             exits: dict[str, None] = {}
             open_ = True
             for item in block.items:
+                if item.untracks or any(id(callee) in self.untracks for _, callee in item.jumps):
+                    self.untracks.add(id(block))
                 for act in item.acts:
                     touched[act.use.field] = touched.get(act.use.field, 0) | act.use.mask
                 for verb, callee in item.jumps:
@@ -161,6 +172,7 @@ class Shape:
             self.touched[id(block)] = touched
             self.exits[id(block)] = tuple(exits)
         self.packets = Packets(g for b in blocks for i in b.items for g in i.guards)
+        self.mapped = any(verb == "nat" for b in blocks for i in b.items for verb, _ in i.jumps)
         self.asked = any(g.kind == "state" for b in blocks for i in b.items for g in i.guards)
 
 

@@ -14,13 +14,16 @@ LATER = "a later packet of the connection"
 
 class State(NamedTuple):
     """A packet: its devices and protocol as sets of representatives, its fields in the order of the walk; ``freed``: 0, or which marks of
-    others had to be wished away on its way (1: of the pair in question, 2: of a third)."""
+    others had to be wished away on its way (1: of the pair in question, 2: of a third). ``bare``: it has lost its connection.
+    ``ends``: addresses and ports as sets of ranges, where they are followed."""
 
     iif: int
     oif: int
     proto: int
     freed: int
     marks: tuple[Mark, ...]
+    bare: bool = False
+    ends: tuple[int, ...] = ()
 
 
 class Trail(NamedTuple):

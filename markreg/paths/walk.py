@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from markreg.flow import NARROW
 from markreg.model import Owned
 from markreg.paths.effects import Mark, Question, Write, contested, holds, turned
 from markreg.paths.graph import Block, Item
-from markreg.paths.lives import CLASSES, MAPPED, Life, Stop, connected, courses
-from markreg.paths.packets import decided
+from markreg.paths.lives import CLASSES, MAPPED, MAPS, Life, Stop, connected, courses, maps
+from markreg.paths.packets import Ends, decided
 from markreg.paths.relevance import Planned, Relevance
 from markreg.paths.trail import LATER, Found, Hit, State, Trail
 from markreg.paths.uses import asks_connection, clears, connection, matches, means, uncertain, whole
@@ -36,9 +37,17 @@ class Walk:
     """One question, on all lives of a family."""
 
     def __init__(
-        self, question: Question, family: str, ways: Sequence[Life], relevant: Relevance, freeing: bool = False, most: int = MOST_STATES
+        self,
+        question: Question,
+        family: str,
+        ways: Sequence[Life],
+        relevant: Relevance,
+        freeing: bool = False,
+        most: int = MOST_STATES,
+        ends: Ends | None = None,
     ) -> None:
         self.question, self.family, self.lives, self.relevant, self.freeing, self.most = question, family, ways, relevant, freeing, most
+        self.ends = ends
         self.asked = relevant.shape.asked
         self.names = [name for name, _ in question.tracked]
         self.packets = relevant.packets
@@ -86,10 +95,14 @@ class Walk:
             held = tuple(m if connection(n) else none for n, m in zip(self.names, marks, strict=True))
             before = Trail(trail, LATER) if trail and any(m.written for m in held) else None
             proto = kinds["proto"].any if kind.startswith("related") else proto  # an error's protocol is another
-            states.setdefault(State(*devices, proto, freed, held), before)
+            states.setdefault(State(*devices, proto, freed, held, False, self.ends.any if self.ends else ()), before)
+        sides = set("sd")
         for stage in plan:
             if life.device and stage.name in ("forward", "postrouting"):
                 states = {s._replace(oif=kinds["oif"].any) if s.oif == kinds["oif"].none else s: t for s, t in states.items()}
+            there = sides & set(MAPS.get(stage.name, ""))
+            states = self._mapped(states, there)
+            sides -= there
             dropped: Ways = {}
             states = self._stage(stage, kind, states, dropped)
             if stage.connections:  # packets end between hooks, too, and others of the connection run beside them
@@ -98,6 +111,15 @@ class Walk:
             if stage.name == "output":
                 states = {s._replace(oif=kinds["oif"].any): t for s, t in states.items()}
         self._keep(states, left)
+
+    def _mapped(self, states: Ways, sides: Iterable[str]) -> Ways:
+        """States after nat may have changed the addresses and ports of these sides."""
+        if not self.ends or not self.relevant.shape.mapped:
+            return states
+        ends = self.ends
+        for side in sides:
+            states = {s._replace(ends=ends.mapped(s.ends, side)): t for s, t in states.items()}
+        return states
 
     def _keep(self, states: Ways, pool: _Pool) -> None:
         """What stays on the connection."""
@@ -112,6 +134,8 @@ class Walk:
             free: Ways = {s: Trail(t, stage.name) for s, t in states.items()}
             mapped: Ways = {}
             for entry in order:
+                if self.ends and (side := maps(entry, stage.name)):
+                    free, mapped = self._mapped(free, side), self._mapped(mapped, side)
                 if isinstance(entry, Stop):
                     free, mapped = self._stop(entry, free), self._stop(entry, mapped)
                 elif entry.base.kind != "nat":
@@ -124,6 +148,9 @@ class Walk:
         return after
 
     def _stop(self, stop: Stop, states: Ways) -> Ways:
+        if asks_connection(stop.owned.use) and any(s.bare for s in states):
+            bare = {s: t for s, t in states.items() if s.bare}
+            return {**bare, **self._stop(stop, {s: t for s, t in states.items() if not s.bare})}
         if stop.owned.use.effect is None:
             for state, trail in states.items():
                 self._read(stop.owned, None, state, trail)
@@ -150,7 +177,11 @@ class Walk:
         for state, trail in states.items():
             self._above = trail
             into = state._replace(iif=devices[0], oif=devices[1]) if own else state
-            for (verb, after), way in self._block(block, kind, alive, into).items():
+            if into.bare and block.base.kind == "nat":
+                on_.setdefault(state, trail)
+                continue
+            here = "untracked" if into.bare and kind else kind
+            for (verb, after), way in self._block(block, here, alive and not into.bare, into).items():
                 if own:
                     after = after._replace(iif=state.iif, oif=state.oif)
                 if verb == "nat":
@@ -217,7 +248,21 @@ class Walk:
         if not met:
             yield "next", yes, trail
             return
-        if item.others:
+        open_ = bool(item.others)
+        if self.ends and item.narrow:
+            open_ = item.loose
+            for guard in item.narrow:
+                fits = self.ends.fitting(guard)
+                at = NARROW.index(guard.kind)
+                if fits is None:
+                    open_ = True
+                    continue
+                if rest := yes.ends[at] & ~fits:
+                    yield "next", _ending(yes, at, rest), trail
+                if not yes.ends[at] & fits:
+                    return
+                yes = _ending(yes, at, yes.ends[at] & fits)
+        if open_:
             yield "next", state, trail
         states: list[tuple[State, Trail | None]] = [(yes, trail)]
         for act in item.acts:
@@ -230,7 +275,7 @@ class Walk:
                         following.append((now, way))
                 elif act.use.effect is not None:
                     following += self._wrote(act, item, now, way)
-                    if item.others:
+                    if open_:
                         for then, after in following:
                             yield "next", then, after
                 else:
@@ -242,6 +287,8 @@ class Walk:
                             yield "next", then, way
             states = following
         for now, way in states:
+            if item.untracks and not alive:  # not where it has one already (net/netfilter/xt_CT.c, nft_ct.c nft_notrack_eval)
+                now = now._replace(bare=True)
             if item.stays or not item.jumps:
                 yield "next", now, way
             for verb, callee in item.jumps:
@@ -362,3 +409,7 @@ class Walk:
             hit.trail = trail if item is None else Trail(self._above, trail) if trail else self._above
         if state.freed == hit.freed:
             hit.mask |= bits
+
+
+def _ending(state: State, at: int, ends: int) -> State:
+    return state._replace(ends=(*state.ends[:at], ends, *state.ends[at + 1 :]))

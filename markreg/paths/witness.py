@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from markreg.model import Owned
 from markreg.paths.graph import Item
+from markreg.paths.requests import Requests, requested
 from markreg.paths.trail import LATER, Hit, Trail
 
 
@@ -43,8 +44,8 @@ def _events(trail: Trail | None) -> Iterator[_Event]:
             yield "", *here.what
 
 
-def steps(hit: Hit, writer: str, reader: str) -> tuple[Step, ...]:
-    """The steps of a hit, in order."""
+def steps(hit: Hit, writer: str, reader: str, requests: Requests) -> tuple[Step, ...]:
+    """The steps of a hit, in order. ``requests``: what others set for the reader, and may lose like its own."""
     found: list[tuple[Step, str]] = []
     hooks: list[_Event] = []
     events = list(_events(hit.trail))
@@ -59,7 +60,7 @@ def steps(hit: Hit, writer: str, reader: str) -> tuple[Step, ...]:
             continue
         sources = [(s, mask & bits) for s, mask in use.effect.copies if mask & bits and s.symbol != name]
         if stage == "victim":
-            if owned.owner == reader:
+            if owned.owner == reader or requested(requests.get((owned.owner, name), 0), owned) & bits:
                 found.append((_step("victim", owned, item), hook))
                 break
             continue
