@@ -13,6 +13,7 @@ from markreg.model import Audit, Finding, Node
 from markreg.node import build
 from markreg.paths.asked import Asked
 from markreg.registry import accepted
+from markreg.registry.agreements import Side, agreed_bits
 from markreg.registry.model import Registry
 from markreg.resources import behind, shown
 from markreg.source import Source
@@ -28,7 +29,11 @@ def audit(gathered: Gathered, registry: Registry, fields: frozenset[str] = froze
     node = build(gathered, registry, fields)
     texts = sources(gathered, node)
     readers = {k.source.path: flow for k in gathered.known if (flow := getattr(k.format, "flow", None))}
-    context = Context(node, registry, texts, Asked(node, texts, readers))
+
+    def granted(writer: str, reader: str, name: str) -> int:
+        return agreed_bits(registry, Side(writer, "write"), Side(reader, "read"), name)
+
+    context = Context(node, registry, texts, Asked(node, texts, readers, granted))
     found = accepted.apply(ignores.apply(run(context), context.sources), registry)
     findings = tuple(fingerprinted(context, sorted(found, key=_place)))
     complete = not (node.opaque or node.problems or node.unread or any(f.code in _INCOMPLETE for f in findings))

@@ -30,6 +30,11 @@ def full(width: int) -> int:
     return (1 << width) - 1
 
 
+def shifted(mask: int, amount: int) -> int:
+    """A mask moved up by so many bits, or down by a negative number of them."""
+    return mask << amount if amount >= 0 else mask >> -amount
+
+
 def parse_int(text: str) -> int:
     """A number as C's strtoul(…, 0) reads it, which is what iptables, ip and tc use: 0x hexadecimal, 0 octal, else decimal."""
     text = text.strip()

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A network device in ``netns``, or a port of an Open vSwitch bridge (``bridge``; ``netns`` is the switch's own).
+    """A network device in ``netns``, or a port of an Open vSwitch bridge (``bridge``, ``?`` where nothing says which; ``netns`` is the
+    switch's own).
 
     ``kind`` as iproute2 and OVS name it: ``vxlan``, ``geneve``, ``gre``, ``ipip``, ``wireguard``, ``bridge``, ``internal`` (a port that is
     a device of the host or of a namespace), empty for plain ones. ``userspace``: a port of a bridge that does not run in the kernel, so

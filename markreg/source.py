@@ -24,6 +24,8 @@ class Source:
     _ended: array[int] = field(default_factory=lambda: array("q"), repr=False)
     # Where lines begin in a document that has few of its own.
     _cuts: array[int] = field(default_factory=lambda: array("q"), repr=False)
+    # Where statements that take several lines begin and end (bytes), by the line at which they are said to stand.
+    _long: dict[int, tuple[int, int]] = field(default_factory=dict, repr=False, compare=False)
     # Number, text and blanked text of the line last asked for: a dump in JSON is one line of megabytes.
     _last: tuple[int, str, str] = field(default=(0, "", ""), repr=False, compare=False)
     # Number and beginning of that line: the next one is mostly near.
@@ -47,6 +49,15 @@ class Source:
         """Says where lines begin (bytes, ascending): the parts of a document that is all one line are told apart by their lines."""
         self._cuts = array("q", starts)
         self._last = (0, "", "")
+
+    def stretch(self, number: int, start: int, end: int) -> None:
+        """Says that the statement of a line is more than that line: from byte ``start`` to before ``end``."""
+        self._long[number] = start, end
+
+    def statement(self, number: int) -> str:
+        """The whole text of the statement of a line: the line, unless it was said to be longer."""
+        start, end = self._long.get(number, (0, 0))
+        return decode(self.data[start:end]) if end else self.line(number)
 
     def real(self, number: int, column: int) -> tuple[int, int]:
         """The line and column at which an editor shows what stands in a line of a document that was cut."""

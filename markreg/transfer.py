@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from markreg.bits import full
+from markreg.bits import full, shifted
 
 
 class Source(NamedTuple):
@@ -23,10 +23,6 @@ class Source(NamedTuple):
     symbol: str
     shift: int = 0
     inverted: bool = False
-
-
-def _shifted(mask: int, amount: int) -> int:
-    return mask << amount if amount >= 0 else mask >> -amount
 
 
 class Word(NamedTuple):
@@ -183,9 +179,9 @@ class Word(NamedTuple):
 
     def shifted(self, amount: int) -> Word:
         """Shifted left by ``amount`` bits (right when negative); what leaves the word is lost, zeros come in."""
-        copies = {source._replace(shift=source.shift + amount): _shifted(mask, amount) for source, mask in self.copies}
-        fresh = full(self.width) & ~_shifted(full(self.width), amount)
-        return Word.make(self.width, _shifted(self.zero, amount) | fresh, _shifted(self.one, amount), copies, _shifted(self.other, amount))
+        copies = {source._replace(shift=source.shift + amount): shifted(mask, amount) for source, mask in self.copies}
+        fresh = full(self.width) & ~shifted(full(self.width), amount)
+        return Word.make(self.width, shifted(self.zero, amount) | fresh, shifted(self.one, amount), copies, shifted(self.other, amount))
 
     def resized(self, width: int) -> Word:
         """Cut to ``width`` bits, or extended with zeros."""
@@ -200,8 +196,8 @@ class Word(NamedTuple):
             copies: dict[Source, int] = {}
             move = self.width - 8 - 2 * low
             for source, mask in part.copies:
-                copies[source._replace(shift=source.shift + move)] = _shifted(mask, move)
-            result |= Word.make(self.width, _shifted(part.zero, move), _shifted(part.one, move), copies, _shifted(part.other, move))
+                copies[source._replace(shift=source.shift + move)] = shifted(mask, move)
+            result |= Word.make(self.width, shifted(part.zero, move), shifted(part.one, move), copies, shifted(part.other, move))
         return result
 
     def only(self, mask: int) -> Word:
@@ -222,16 +218,16 @@ class Word(NamedTuple):
                 result |= Word(self.width, copies=((source, mask),))
                 continue
             copies = {
-                Source(s.symbol, s.shift + source.shift, s.inverted != source.inverted): _shifted(bits, source.shift) & mask
+                Source(s.symbol, s.shift + source.shift, s.inverted != source.inverted): shifted(bits, source.shift) & mask
                 for s, bits in word.copies
             }
             zero, one = (word.one, word.zero) if source.inverted else (word.zero, word.one)
             result |= Word.make(
                 self.width,
-                _shifted(zero, source.shift) & mask,
-                _shifted(one, source.shift) & mask,
+                shifted(zero, source.shift) & mask,
+                shifted(one, source.shift) & mask,
                 copies,
-                _shifted(word.other, source.shift) & mask,
+                shifted(word.other, source.shift) & mask,
             )
         return result
 
@@ -243,7 +239,7 @@ class Word(NamedTuple):
                 ones |= mask
                 zeros |= mask
                 continue
-            bits = _shifted(~state[symbol] if inverted else state[symbol], shift)
+            bits = shifted(~state[symbol] if inverted else state[symbol], shift)
             ones |= mask & bits
             zeros |= mask & ~bits
         return not (value & ~ones or full(self.width) & ~value & ~zeros)
@@ -256,7 +252,7 @@ class Word(NamedTuple):
         for (symbol, shift, inverted), mask in self.copies:
             if symbol not in state or mask & seen:
                 return None
-            bits = _shifted(~state[symbol] if inverted else state[symbol], shift)
+            bits = shifted(~state[symbol] if inverted else state[symbol], shift)
             value |= mask & bits
             certain |= mask
             seen |= mask

@@ -68,3 +68,20 @@ def test_names_are_gone_and_what_is_read_stays() -> None:
 def test_what_cannot_be_understood_is_not_kept() -> None:
     hidden = Anonymizer("", lambda _: False)
     assert hidden.capture(capture("ovsdb", "shop")).data == b""
+
+
+def test_ports_are_the_devices_that_rules_name() -> None:
+    hidden = Anonymizer("", lambda name: name.startswith("cali"))
+    rules = capture("iptables-save", "-A FORWARD -i shop0.5 -j x\n-A FORWARD -i cali1 -j x\n")
+    ports = {"caption": "Interface table", "data": [["shop0.5", "internal"], ["cali1", ""]], "headings": ["name", "type"]}
+    after = [hidden.capture(one).data for one in (rules, capture("ovsdb", json.dumps(ports)))]
+    assert after[0] == b"-A FORWARD -i if1 -j x\n-A FORWARD -i cali1 -j x\n"
+    assert json.loads(after[1])["data"] == [["if1", "internal"], ["cali1", ""]]
+
+
+def test_devices_in_kernel_settings_and_links() -> None:
+    hidden = Anonymizer("", lambda _: False)
+    settings = capture("sysctl", "net.ipv4.conf.shop0/5.src_valid_mark = 1\nnet.ipv4.conf.all.src_valid_mark = 0\n")
+    links = capture("ip-link-json", '[{"ifindex": 1, "ifname": "shop0.5", "linkinfo": {"info_kind": "vlan"}}]\n')
+    assert hidden.capture(settings).data == b"net.ipv4.conf.if1.src_valid_mark = 1\nnet.ipv4.conf.all.src_valid_mark = 0\n"
+    assert [d.name for d in read(hidden.capture(links)).devices] == ["if1"]

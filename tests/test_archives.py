@@ -21,6 +21,8 @@ from tests.support import SHARED, needs_shared
 SAVE = b"*mangle\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -j MARK --set-xmark 0x40000/0x40000\nCOMMIT\n"
 SAVE6 = SAVE.replace(b"0x40000", b"0x80000")
 RULE = b"0:\tfrom all lookup local\n100:\tfrom all fwmark 0x40000/0x40000 lookup 100\n32766:\tfrom all lookup main\n"
+LINK = b"1: lo: <LOOPBACK,UP> mtu 65536 qdisc noqueue state UNKNOWN mode DEFAULT group default\n    link/loopback 00:00:00:00:00:00\n"
+SETTINGS = b"abi.vsyscall32 = 1\nnet.ipv4.fwmark_reflect = 0\n"
 NODE = {"iptables-save.txt": SAVE, "ip-rule.txt": RULE, "notes.txt": b"to whom it may concern\n"}
 PACKED = {"plain": "w", "gzip": "w:gz", "bzip2": "w:bz2", "xz": "w:xz"}
 FORMATS = {"pax": tarfile.PAX_FORMAT, "gnu": tarfile.GNU_FORMAT, "ustar": tarfile.USTAR_FORMAT}
@@ -201,6 +203,10 @@ SOS = {
     "sos_commands/networking/namespaces/blue/ip_netns_exec_blue_iptables-save": SAVE,
     "sos_commands/networking/namespaces/blue/ip_netns_exec_blue_ip6tables-save": SAVE6,
     "sos_commands/networking/ip_netns_exec_qrouter-984c_ip_rule_list": RULE,
+    "sos_commands/networking/ip_-s_-d_link": LINK,
+    "sos_commands/networking/ip_-d_address": LINK,
+    "sos_commands/networking/namespaces/blue/ip_netns_exec_blue_ip_-d_address": LINK,
+    "sos_commands/kernel/sysctl_-a": SETTINGS,
     "sos_commands/networking/ip_route_show_table_all": b"default via 192.0.2.1 dev eth0\n",
     "etc/iptables/rules.v4": SAVE6,
     "date": b"now\n",
@@ -208,10 +214,13 @@ SOS = {
 SOS_READ = [
     ("ip_-4_rule_list", "ip-rule", "host", "ip"),
     ("ip_-6_rule_list", "ip-rule", "host", "ip6"),
+    ("ip_-s_-d_link", "ip-link", "host", "inet"),
     ("ip_netns_exec_blue_ip6tables-save", "iptables-save", "blue", "ip6"),
+    ("ip_netns_exec_blue_ip_-d_address", "ip-link", "blue", "inet"),
     ("ip_netns_exec_blue_iptables-save", "iptables-save", "blue", "inet"),
     ("ip_netns_exec_qrouter-984c_ip_rule_list", "ip-rule", "qrouter-984c", "ip"),
     ("iptables-save", "iptables-save", "host", "inet"),
+    ("sysctl_-a", "sysctl", "host", "inet"),
 ]
 BUGTOOL = {
     "cmd/iptables-save--c.md": SAVE,
@@ -219,12 +228,16 @@ BUGTOOL = {
     "cmd/iptables-legacy-save--c.md": b"",
     "cmd/ip6tables-save--c.md": SAVE6,
     "cmd/ip-rule.md": b"# ip rule\n\n```\n" + RULE + b"```\n",
+    "cmd/ip--d--s-l.md": b"# ip -d -s l\n\n```\n" + LINK + b"```\n",
+    "cmd/sysctl--a.md": b"# sysctl -a\n\n```\n" + SETTINGS + b"```\n",
     "cmd/ps-auxfw.md": b"root 1\n",
 }
 BUGTOOL_READ = [
+    ("ip--d--s-l.md", "ip-link", "host", "inet"),
     ("ip-rule.md", "ip-rule", "host", "ip"),
     ("ip6tables-save--c.md", "iptables-save", "host", "ip6"),
     ("iptables-nft-save--c.md", "iptables-save", "host", "inet"),
+    ("sysctl--a.md", "sysctl", "host", "inet"),
 ]
 GATHER = {
     "network_logs/cluster_scale": b"services amount: 3\n",

@@ -15,7 +15,7 @@ from tests.support import ROOT
 LAYERS = (
     ("", "bits"),
     ("transfer",),
-    ("model", "rows", "pipelines", "devices", "programs", "deployment", "chains", "flow", "source", "resources"),
+    ("model", "rows", "pipelines", "switching", "devices", "tunnels", "programs", "deployment", "chains", "flow", "source", "resources"),
     ("formats", "bpf", "manifests", "archives", "inputs", "repository", "collect"),
     ("paths", "attribution", "registry"),
     ("node", "captures", "deployed", "northbound"),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
+from markreg.bits import shifted
 from markreg.checks import Context
 from markreg.checks.advice import advice
 from markreg.checks.located import locations
@@ -40,7 +41,8 @@ def check(context: Context, earlier: tuple[Finding, ...]) -> Iterator[Finding]:
 
 def _pairs(collision: Collision) -> set[frozenset[str]]:
     owners = [o for o in (collision.writer, collision.reader, collision.carrier) if o]
-    return {frozenset((a, b)) for a in owners for b in owners if a != b or collision.writer == collision.reader == a}
+    pairs = {frozenset((a, b)) for a in owners for b in owners if a != b or collision.writer == collision.reader == a}
+    return pairs | {frozenset((collision.writer, o.owner)) for o in collision.victims.values()}
 
 
 def _kept(context: Context, collision: Collision, told: dict[tuple[frozenset[str], str], int]) -> Collision | None:
@@ -50,9 +52,23 @@ def _kept(context: Context, collision: Collision, told: dict[tuple[frozenset[str
         mask &= ~told.get((frozenset((collision.writer, collision.reader)), collision.name), 0)
     if code == "MK104":
         return None if _keeps(context, collision) else collision
-    sides = Side(collision.writer, "write"), Side(collision.reader, "write" if code == "MK103" else "read")
-    writers = {k: o for k, o in collision.writers.items() if whole(o.use) or not agreed(context.registry, *sides, collision.name, mask)}
+    writers = {k: o for k, o in collision.writers.items() if whole(o.use) or not _agreed(context, collision, o.use.field, mask)}
     return replace(collision, mask=mask, writers=writers) if mask and writers else None
+
+
+def _agreed(context: Context, collision: Collision, written: str, mask: int) -> bool:
+    """Whether the registry lets a write of a field go where it goes: to the match, or to where the reader itself takes it from."""
+    sides = Side(collision.writer, "write"), Side(collision.reader, "write" if collision.code == "MK103" else "read")
+    if agreed(context.registry, *sides, collision.name, mask):
+        return True
+    if written == collision.name or any(o.owner != collision.reader for o in collision.carriers.values()):
+        return False
+    taken = 0
+    for effect in (o.use.effect for o in collision.carriers.values()):
+        for source, bits in effect.copies if effect else ():
+            if source.symbol == written:
+                taken |= shifted(bits & mask, -source.shift)
+    return bool(taken) and agreed(context.registry, *sides, written, taken)
 
 
 def _keeps(context: Context, collision: Collision) -> bool:
@@ -133,6 +149,7 @@ def _representatives(uses: Iterable[Owned]) -> list[Owned]:
 _SAYS = {
     "MK101": "{writer} sets {bits}, which decides a match of {reader}",
     "MK102": "{writer} overwrites {bits}, which {reader} set before and reads again",
+    "request": "{writer} overwrites {bits}, which {requester} set before for {reader} to read",
     "MK103": "{writer} and {reader} both write {bits} on one path",
     "MK104": "{carrier} carries {bits} of {writer} to a match of {reader}",
     "MK106": "{writer} and {reader} both use {bits}, on paths that are not seen to meet",
@@ -156,7 +173,9 @@ def _report(context: Context, found: Collision) -> Finding:
     places += locations(context, "victim", victims)
     places += locations(context, "carrier", carriers)
     owners = tuple(o for o in (found.writer, found.reader, found.carrier) if o)
-    message = _SAYS[code].format(writer=found.writer, reader=found.reader, bits=bits, carrier=found.carrier)
+    lost = [] if any(o.owner == found.reader for o in victims) else sorted({o.owner for o in victims})
+    saying = _SAYS["request" if code == "MK102" and lost else code]
+    message = saying.format(writer=found.writer, reader=found.reader, bits=bits, carrier=found.carrier, requester=" and ".join(lost))
     sides = [max(side, key=_evidence) for side in (firsts, seconds, victims) if side]
     severity = limited("note" if found.proof == "presumed" else _SEVERITY[code], *sides)
     if severity == "error" and found.proof in ("shielded", "not followed"):

@@ -21,9 +21,10 @@ _IPV6 = re.compile(rb"(?<![\w:.])(?=[0-9a-fA-F:]*:[0-9a-fA-F:]*:)[0-9a-fA-F:]{2,
 _MAC = re.compile(rb"(?<![\w:])(?:[0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}(?![\w:])")
 _DEVICE = re.compile(
     rb"(?:(?<=\s-i )|(?<=\s-o )|(?<=\bdev )|(?<=\biif )|(?<=\boif )|(?<=\biifname )|(?<=\boifname )|(?<=\biifname \")|(?<=\boifname \")"
-    rb"|(?<=\"ifname\": \")|(?<=\"device\":\")|(?<=--physdev-in )|(?<=--physdev-out )|(?<=/conf/))([\w.@-]+)(?=[\s\"/]|$)",
+    rb"|(?<=\"ifname\": \")|(?<=\"device\":\")|(?<=--physdev-in )|(?<=--physdev-out ))([\w.@-]+)(?=[\s\"/]|$)",
     re.MULTILINE,
 )
+_SETTING = re.compile(rb"(?<=\.conf\.)([^\s.]+)(?=\.)")
 _WIREGUARD = re.compile(rb"^(\S+)(?=\t)", re.MULTILINE)
 _NOTHING = re.compile(r"lo|all|default|(?:eth|ens|eno|wlan|bond|docker|dummy|veth|br|tun|tap|wg)\d{1,3}|\d+")
 _STAYS = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("0.0.0.0/32"), ipaddress.ip_network("::/127"))
@@ -35,7 +36,7 @@ class Anonymizer:
     def __init__(self, host: str, known: Callable[[str], bool]) -> None:
         self._host = re.compile(rb"(?<![\w.-])" + re.escape(host.encode("utf-8", "surrogateescape")) + rb"(?![\w-])") if host else None
         self._known = known
-        self._names = Names()
+        self._names = Names(self.device)
         self._seen: dict[tuple[str, bytes], bytes] = {}
 
     def capture(self, one: Capture) -> Capture:
@@ -43,6 +44,9 @@ class Anonymizer:
         data = self.text(one.data)
         if one.notation == "wg":
             data = _WIREGUARD.sub(lambda m: self._device(m[1]), data)
+        if one.notation == "sysctl":
+            # sysctl(8) writes a dot inside a device's name as a slash.
+            data = _SETTING.sub(lambda m: self._device(m[1].replace(b"/", b".")).replace(b".", b"/"), data)
         if one.notation in NOTATIONS:
             data = self._names.without(one.notation, data)
         netns = self.namespace(one.netns)
@@ -55,6 +59,10 @@ class Anonymizer:
     def namespace(self, name: str) -> str:
         """What a namespace is called here."""
         return name if name == "host" else self._other("netns", name.encode(), lambda n: b"netns%d" % n).decode()
+
+    def device(self, name: str) -> str:
+        """What a device is called here."""
+        return self._device(name.encode("utf-8", "surrogateescape")).decode("utf-8", "surrogateescape")
 
     def text(self, data: bytes) -> bytes:
         """Any text without them."""

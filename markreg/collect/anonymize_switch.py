@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 
 NOTATIONS = ("ovsdb", "lflow", "ct-zones")
 
@@ -15,6 +16,8 @@ _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
 _ROUTER = re.compile(r"(.*?)(_[ds]nat)?")
 _ZONE_KEY = "ct-zone-"
 _NAMES = frozenset({"name", "logical_port", "hostname", "peer"})
+# Ports are devices, which rules name, too.
+_DEVICES = frozenset({"Interface", "Port"})
 _TEXTS = frozenset({"match", "actions"})
 # What maps of these columns say is whose a row is; of a logical flow also its stage, which is nobody's name.
 _MAPS = frozenset({"external_ids", "options"})
@@ -22,10 +25,11 @@ _STAYS = re.compile(r"stage-name|source|stage-hint|.*mark.*|tunnel-key|debug_dro
 
 
 class Names:
-    """One mapping for one archive."""
+    """One mapping for one archive. ``device``: what a device is called there."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: Callable[[str], str]) -> None:
         self._seen: dict[str, str] = {}
+        self._device = device
 
     def without(self, notation: str, data: bytes) -> bytes:
         """A capture without names; one that is of another form than `collect` writes is dropped as a whole."""
@@ -54,6 +58,8 @@ class Names:
     def _cell(self, table: str, column: str, value: object) -> object:
         if table == "Bridge" and column == "name":
             return value
+        if table in _DEVICES and column == "name":
+            return self._device(value) if isinstance(value, str) else value
         if column in _NAMES:
             return self.name(value) if isinstance(value, str) else value
         if column in _TEXTS and isinstance(value, str):

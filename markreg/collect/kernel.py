@@ -8,6 +8,7 @@ from pathlib import Path
 NETLINK_SOCK_DIAG, NETLINK_XFRM, NETLINK_NETFILTER = 4, 6, 12
 # A function of each part, by which it is found in a kernel that it is built into.
 _SYMBOLS = {
+    "br_netfilter": "br_nf_pre_routing",
     "inet_diag": "inet_diag_handler_cmd",
     "nf_conntrack_netlink": "ctnetlink_get_conntrack",
     "nf_tables": "nf_tables_newtable",

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _SWITCH_FOLDERS = ("OVS_RUNDIR", "/run/openvswitch", "/var/run/openvswitch")
 _OVN_FOLDERS = ("OVN_RUNDIR", "/run/ovn", "/var/run/ovn")
-_SWITCH_TABLES = ("Interface", "Open_vSwitch", "Flow_Sample_Collector_Set", "IPFIX")
+_SWITCH_TABLES = ("Interface", "Port", "Open_vSwitch", "Flow_Sample_Collector_Set", "IPFIX")
 _NORTHBOUND = ("ACL", "Sample", "Sample_Collector", "Sampling_App", "NB_Global", "Logical_Router_Policy", "QoS")
 _SOUTHBOUND = ("Datapath_Binding", "Port_Binding", "Multicast_Group", "Load_Balancer")
 # 1.0 prints write_actions as "drop"; a bridge that speaks no 1.5 is asked in the highest version that it has.

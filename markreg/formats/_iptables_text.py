@@ -12,6 +12,8 @@ GOES_ON = frozenset(
     {
         *("MARK", "CONNMARK", "CONNSECMARK", "SECMARK", "HMARK", "IPMARK", "LOG", "NFLOG", "ULOG", "TRACE", "AUDIT", "CT", "NOTRACK"),
         *("CLASSIFY", "DSCP", "TOS", "TTL", "HL", "SET", "TCPMSS", "TCPOPTSTRIP", "ECN", "CHECKSUM", "RATEEST", "LED", "IDLETIMER", "TEE"),
+        # OpenWrt's: xt_FLOWOFFLOAD.c flowoffload_tg.
+        "FLOWOFFLOAD",
         *("CONTINUE", "mark", "ftos", "arpreply-continue"),
     }
 )

@@ -1,4 +1,4 @@
-"""What a rule of nft does to a packet's way: its devices, protocol and connection state, its verdicts."""
+"""What a rule of nft does to a packet's way: its verdicts, and what is left of it beside the conditions that are followed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import json
 import re
 from functools import lru_cache
 
-from markreg.flow import Flow, Guard, Outcome
+from markreg.flow import Flow, Outcome
+from markreg.formats._nft_flow_guards import END, START, asked, foreign, implied, narrow, restored
 from markreg.formats._nft_render import RenderError, statement_text
 from markreg.formats._nft_statement import comment_of, emptied
 from markreg.source import blank_quoted
@@ -16,40 +17,40 @@ _RULE = re.compile(
     r"\s*(?:(?:add|insert|create|replace)\s+)?rule\s+(?:(?:ip6?|inet|arp|bridge|netdev)\s+)?\S+\s+\S+\s+"
     r"(?:(?:handle|position|index)\s+\d+\s+)?"
 )
-_W, _E = r"(?<![\w.@$-])", r"(?![\w.-])"
-_LIST = r"(\{[^{}]*\}|\"[^\"]*\"(?:\s*,\s*\"[^\"]*\")*|[\w.*-]+(?:\s*,\s*[\w-]+)*)"
-_SIGN = r"(!=\s*|==\s*)?"
-_DEVICE = re.compile(rf"{_W}(?:meta\s+)?(iif|oif)(?:name)?\s+{_SIGN}{_LIST}")
-# Names, and numbers that stand alone: a range is no protocol. Several states without braces are a mask, whose != is another thing.
-_NAMES = r"(\{\s*[\w\s,-]*\}|[a-z][\w-]*(?:\s*,\s*[a-z][\w-]*)*|\d+(?![\w-]))"
-_PROTO = re.compile(rf"{_W}(?:meta\s+l4proto|ip6?\s+(?:protocol|nexthdr))\s+(?!vmap){_SIGN}{_NAMES}")
-_STATE = re.compile(rf"{_W}ct\s+state\s+(?!vmap)(?![^{{]*!=\s*\w+\s*,){_SIGN}(\{{[a-z,\s]*\}}|[a-z]+(?:\s*,\s*[a-z]+)*)")
-_FAMILY = re.compile(rf"{_W}meta\s+(?:nfproto|protocol)\s+{_SIGN}(ipv4|ipv6|ip6?){_E}")
-_PORT = re.compile(rf"{_W}(tcp|udp|sctp|dccp)\s+(?:[sd]port|flags)")
-_ADDRESS = re.compile(rf"{_W}(ip6?)\s+[a-z]")
-_JUMP = re.compile(rf"{_W}(jump|goto)\s+([^\s{{}},;]+)")
-_VERDICT = re.compile(rf"{_W}(accept|drop|reject|return|masquerade|snat|dnat|redirect|queue){_E}")
+_JUMP = re.compile(rf"{START}(jump|goto)\s+([^\s{{}},;]+)")
+_VERDICT = re.compile(rf"{START}(accept|drop|reject|return|masquerade|snat|dnat|redirect|queue){END}")
 _VERBS = {"accept": "accept", "queue": "accept", "drop": "drop", "reject": "drop", "return": "return"}
+_NOTRACK = re.compile(rf"{START}notrack{END}")
+# A mapping of one family does nothing to packets of the other (net/netfilter/nft_nat.c nft_nat_inet_eval).
+_OF_FAMILY = re.compile(rf"{START}[sd]nat (?:ip6? to|family){END}")
 # The verdict and its options; what asks nothing.
 _LAST = re.compile(
-    rf"{_W}(?:(?:jump|goto)\s+[^\s{{}},;]+|(?:accept|drop|reject|return|masquerade|snat|dnat|redirect|queue|continue){_E}.*)", re.DOTALL
+    rf"{START}(?:(?:jump|goto)\s+[^\s{{}},;]+|(?:accept|drop|reject|return|masquerade|snat|dnat|redirect|queue|continue){END}.*)", re.DOTALL
 )
 _SILENT = re.compile(
-    rf"{_W}(?:counter(?:\s+(?:packets\s+\d+\s+bytes\s+\d+|name\s+\S+))?"
-    r"|log(?:\s+(?:prefix\s+\"\"|level\s+\w+|group\s+\d+|flags\s+[\w,\s]+?|snaplen\s+\d+|queue-threshold\s+\d+))*"
-    rf"|meta\s+nftrace\s+set\s+\d+|notrack|last(?:\s+used\s+\w+)?|xt\s+match\s+\"comment\"){_E}|[;\s]+"
+    rf"{START}(?:counter(?:\s+(?:packets\s+\d+\s+bytes\s+\d+|name\s+\S+))?"
+    r"|log(?:\s+(?:prefix(?:\s+\"\")?|level(?:\s+(?:emerg|alert|crit|err|warn|notice|info|debug|audit))?|group\s+\d+|flags(?:\s+[\w,\s]+?)?"
+    r"|snaplen\s+\d+|queue-threshold\s+\d+))*"
+    rf"|meta\s+nftrace\s+set\s+\d+|notrack|last(?:\s+used\s+\w+)?|xt\s+match\s+\"?comment\"?)(?![\w.\0-])|[;\s]+"
 )
-_MAP = re.compile(rf"{_W}map{_E}")
-_PROTOCOLS = {"1": "icmp", "6": "tcp", "17": "udp", "58": "icmpv6", "ipv6-icmp": "icmpv6", "132": "sctp", "50": "esp", "47": "gre"}
-_FAMILIES = {"ipv4": "ip", "ip": "ip", "ipv6": "ip6", "ip6": "ip6"}
+_CHOICE = re.compile(r"(?:[\w-]+\s+)*vmap\s+(?:@\S+|\{[^{}]*\})")
+_VMAP = re.compile(rf"{START}vmap{END}")
+_NAMED = re.compile(rf"{START}vmap\s+@")
+_MAP = re.compile(rf"{START}map{END}")
+# What is surely of a mark alone in a clause that is as much of the rule as its line has.
+_ALGEBRA = re.compile(
+    rf"{START}(?:(?:meta |ct )?(?:mark|label) (?:set )?)"
+    r"(?:(?:(?:meta |ct )?(?:mark|label)|[!=]=|[&|^()]|<<|>>|(?:and|or|xor)(?= )|\$[\w.-]+|0x[0-9a-f]+(?![\w.:/])|\d+(?![\w.:/])) ?)+"
+)
+_DECODER = json.JSONDecoder()
 
 
-def flow(line: str, clauses: tuple[str, ...] = ()) -> Flow | None:
-    """The rule in a line of a listing, of a script, or of a document in JSON; None where several stand in it, or none.
+def flow(text: str, clauses: tuple[str, ...] = ()) -> Flow | None:
+    """The rule in a line of a listing or script, or in an object of a document in JSON; None where several stand in it, or none.
 
     ``clauses``: what its uses say of marks already, which is no condition of the packet.
     """
-    return _of(line, clauses)
+    return _of(text, clauses)
 
 
 @lru_cache(maxsize=8192)
@@ -58,63 +59,78 @@ def _of(line: str, clauses: tuple[str, ...]) -> Flow | None:
     text = _written(line) if written else _rendered(line, ())
     if text is None or not text.strip():
         return None
+    text = " ".join(text.split())
     outcomes = [Outcome(verb, target) for verb, target in _JUMP.findall(text)]
     outcomes += [Outcome(_VERBS.get(word, "nat")) for word in _VERDICT.findall(text)]
-    chosen = re.search(rf"{_W}vmap{_E}", text) is not None
-    if chosen and re.search(rf"{_W}vmap\s+@", text):
+    chosen = _VMAP.search(text) is not None
+    if chosen and _NAMED.search(text):
         outcomes += [Outcome("accept"), Outcome("drop"), Outcome("return")]
-    guards = [*_guards(text)]
-    rest = text if written else _rendered(line, clauses) or ""
-    if not chosen:
-        rest = _LAST.sub(" ", rest)
-    for clause in clauses if written else ():
-        # A map that lacks the key ends the rule (net/netfilter/nft_lookup.c).
-        rest = rest.replace(clause, " map " if _MAP.search(clause) else " ", 1)
-    for pattern in (_DEVICE, _PROTO, _STATE, _FAMILY):
-        rest = pattern.sub(" ", rest)
-    if chosen:
-        rest = re.sub(r"(?:[\w-]+\s+)*vmap\s+(?:@\S+|\{[^{}]*\})", " ", rest)
-    others = " ".join(_SILENT.sub(" ", rest).split())
-    return Flow(tuple(guards), others, tuple(dict.fromkeys(outcomes)), chosen)
+    if written:
+        clauses = _certain(clauses, "\n" in line)
+    rest = _without(text, clauses) if written else " ".join((_rendered(line, clauses) or "").split())
+    rest = foreign(rest if chosen else _LAST.sub(" ", rest))
+    guards, rest = asked(rest)
+    found, left = narrow(rest)
+    others, left = (" ".join(_SILENT.sub(" ", _CHOICE.sub(" ", t) if chosen else t).split()) for t in (rest, left))
+    return Flow(
+        (*guards, *implied(foreign(text))),
+        restored(others),
+        tuple(dict.fromkeys(outcomes)),
+        chosen or _OF_FAMILY.search(text) is not None,
+        found,
+        bool(left),
+        _NOTRACK.search(_JUMP.sub(" ", text)) is not None,
+    )
+
+
+def _certain(clauses: tuple[str, ...], several: bool) -> tuple[str, ...]:
+    """The clauses; where variables or line ends (``several`` lines) stand in them, what is certain of them."""
+    plain = [" ".join(c.split()) for c in clauses]
+    return tuple(part for c in plain for part in ([m[0] for m in _ALGEBRA.finditer(c)] if several or "$" in c else [c]))
+
+
+def _without(text: str, clauses: tuple[str, ...]) -> str:
+    """A rule without its clauses; those that ask something else, too, stay."""
+    for clause in clauses:
+        if not _joined(clause):
+            # A map that lacks the key ends the rule (net/netfilter/nft_lookup.c).
+            text = text.replace(clause, " map " if _MAP.search(clause) else " ", 1)
+    return " ".join(text.split())
+
+
+def _joined(clause: str) -> bool:
+    """Whether a clause looks up a mark together with other things, of which its predicate knows nothing."""
+    return " . " in clause and " set " not in clause and not _VMAP.search(clause)
 
 
 def _written(line: str) -> str | None:
     """The rule of a line, without comments; None for several rules or a chain in one line."""
-    blanked = blank_quoted(line)
-    if hash_ := _COMMENT.search(blanked):
-        line = line[: hash_.start()]
+    line = " ".join(map(_uncommented, line.split("\n")))
     text = emptied(comment_of(_RULE.sub("", line, count=1))[0]).strip().rstrip(";").strip()
     outside = re.sub(r"\{[^{}]*\}", "", blank_quoted(text))
     return None if re.search(r"[;{}]", outside) else text
 
 
+def _uncommented(line: str) -> str:
+    """A line without its comment, and without the sign that it goes on."""
+    found = _COMMENT.search(blank_quoted(line)) if "#" in line else None
+    return (line[: found.start()] if found else line).rstrip().removesuffix("\\")
+
+
 def _rendered(line: str, clauses: tuple[str, ...]) -> str | None:
     """A rule of a document in JSON as text, without the expressions that are ``clauses``."""
     try:
-        inner = json.loads(line)
+        inner = _DECODER.raw_decode(line.lstrip())[0]
         while isinstance(inner, dict) and "expr" not in inner:
             inner = next(iter(inner.values()))
         known = [json.loads(c) for c in clauses if c[:1] == "{"]
-        kept = [statement_text(e) for e in inner["expr"] if e not in known]
-        kept += ["map" for e in inner["expr"] if e in known and '"map"' in json.dumps(e)]
+        kept: list[str] = []
+        for expression in inner["expr"]:
+            text = statement_text(expression)
+            if expression not in known or _joined(text):
+                kept.append(text)
+            elif _MAP.search(text):
+                kept.append("map")
         return emptied(" ".join(filter(None, kept)))
     except (RenderError, RecursionError, AttributeError, TypeError, LookupError, ValueError, StopIteration):
         return None
-
-
-def _guards(text: str) -> list[Guard]:
-    found = [Guard(kind, _names(names), _no(sign)) for kind, sign, names in _DEVICE.findall(text) if not names.startswith("@")]
-    found += [Guard("proto", tuple(_PROTOCOLS.get(v, v) for v in _names(names)), _no(sign)) for sign, names in _PROTO.findall(text)]
-    found += [Guard("state", _names(names), _no(sign)) for sign, names in _STATE.findall(text)]
-    found += [Guard("family", (_FAMILIES[v],), _no(sign)) for sign, v in _FAMILY.findall(text) if v in _FAMILIES]
-    found += [Guard("proto", (name,)) for name in dict.fromkeys(_PORT.findall(text)) if f"{name} option" not in text]
-    found += [Guard("family", (name,)) for name in dict.fromkeys(_ADDRESS.findall(text))]
-    return [g for g in found if g.values]
-
-
-def _no(sign: str) -> bool:
-    return sign.startswith("!")
-
-
-def _names(values: str) -> tuple[str, ...]:
-    return tuple(v for part in values.strip("{} ").split(",") if (v := part.strip().strip('"')))

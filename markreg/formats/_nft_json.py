@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from markreg.formats._nft_render import Json, RenderError, elements_text, statement_text
 from markreg.formats._nft_ruleset import Rules, Ruleset, Statement
 from markreg.formats._nft_sets import NamedSet
-from markreg.formats._nft_statement import common, target_of
+from markreg.formats._nft_statement import common, plain, target_of
 from markreg.source import Source
 
 _START = re.compile(r'\s*\{\s*"nftables"\s*:\s*\[')
@@ -18,7 +18,7 @@ _SPACE = re.compile(r"[\s,]*")
 _MENTION = re.compile(r'"(?:mark|label|queue|xt)"|"@(?:ll|nh|th)')
 _EXPR = re.compile(r'"expr"\s*:\s*\[')
 _COMMANDS = {"add", "create", "insert", "replace"}
-_ENDS = {"accept", "drop", "return", "reject", "masquerade", "snat", "dnat", "redirect", "queue", "vmap"}
+_ENDS = {"accept", "drop", "return", "reject", "masquerade", "snat", "dnat", "redirect", "queue", "vmap", "notrack"}
 _DECODER = json.JSONDecoder()
 # What an expression of the wrong shape raises.
 _UNKNOWN = (RenderError, RecursionError, AttributeError, TypeError, LookupError, ValueError)
@@ -27,7 +27,8 @@ _UNKNOWN = (RenderError, RecursionError, AttributeError, TypeError, LookupError,
 def ruleset_of(source: Source) -> Ruleset:
     """The ruleset of a whole document; never raises on content.
 
-    nft prints it in one line. The source is cut so that each object has a line: order and identity of rules are those of lines.
+    nft prints it in one line. The source is cut so that each object has a line: order and identity of rules are those of lines. Where
+    rules take several lines, each is known by one of them, and the source is told how far it goes.
     """
     ruleset, text = Ruleset(), source.text()
     match = _START.match(text)
@@ -44,7 +45,10 @@ def ruleset_of(source: Source) -> Ruleset:
             starts.append(place)
             cut = True
         if isinstance(value, dict):
-            _Reader(ruleset, text, start, end, len(starts)).entry(value)
+            reader = _Reader(ruleset, text, start, end, len(starts))
+            reader.entry(value)
+            if reader.known and text.find("\n", start, end) >= 0:
+                ruleset.long[reader.known] = (place, place + len(text[start:end].encode("utf-8", "surrogateescape")))
         elif isinstance(value, Exception):
             _broken(ruleset, text, start, len(starts), value)
     if cut:
@@ -85,6 +89,8 @@ class _Reader:
         self.start = start
         self.end = end
         self.line = line
+        # The line by which a rule is known that may change a packet's way or marks.
+        self.known = 0
 
     def entry(self, value: dict[str, Json]) -> None:
         """An object, or a command that holds one."""
@@ -160,34 +166,44 @@ class _Reader:
         if not isinstance(expressions, list):
             self.ruleset.opaque.append((self.line, "a rule that nft could not print", f"{table.family} {table.name}"))
             return
-        ways = [(self.line, verb, target) for e in expressions if isinstance(e, dict) for verb, target in _ways(e)]
-        if any(isinstance(e, dict) and _ENDS & e.keys() for e in expressions):
-            table.ends.setdefault(chain, []).append(self.line)
+        found: list[Statement] = []
+        if _MENTION.search(self.text, self.start, self.end):
+            found = self._statement(table, chain, inner, expressions)
+        line = found[0].line if found else self.line
+        ways = [(line, verb, target) for e in expressions if isinstance(e, dict) for verb, target in _ways(e)]
+        kinds = {kind for e in expressions if isinstance(e, dict) for kind in e}
+        if kinds & _ENDS:
+            table.ends.setdefault(chain, []).append(line)
+        if "flow" in kinds:
+            table.offloads.add(chain)
         if inserted:
-            table.inserted.add(self.line)
+            table.inserted.add(line)
             table.ways[chain] = ways + table.ways.get(chain, [])
         elif ways:
             table.ways.setdefault(chain, []).extend(ways)
-        if _MENTION.search(self.text, self.start, self.end):
-            at = 0 if inserted else len(table.marks)
-            table.marks[at:at] = self._statement(table, chain, inner, expressions)
+        if found or ways or kinds & _ENDS:
+            self.known = line
+        at = 0 if inserted else len(table.marks)
+        table.marks[at:at] = found
 
     def _statement(self, table: Rules, chain: str, inner: dict[str, Json], expressions: list[Json]) -> list[Statement]:
         parts: list[tuple[int, str, int]] = []
         code = ""
-        line = 0
+        line = at = 0
         try:
             for (start, end), expression in zip(self._spans(len(expressions)), expressions, strict=True):
                 text = common(statement_text(expression))
                 if not text:
                     continue
-                code += " " if code else ""
+                if code:
+                    code, at = code + " ", at + 1
                 here = self.line + self.text.count("\n", self.start, start)
                 written = self.text[start:end]
                 if not line and _MENTION.search(written):
                     line = here
-                parts.append((len(code), written.split("\n", 1)[0].strip(), here))
-                code += text
+                # Of what takes several lines, none says what it is.
+                parts.append((at, json.dumps(expression) if "\n" in written else written, here))
+                code, at = code + text, at + len(plain(text))
         except _UNKNOWN as error:
             self.ruleset.opaque.append((self.line, f"an expression that is not known: {error}"[:200], f"{table.family} {table.name}"))
             return []

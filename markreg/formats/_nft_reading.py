@@ -61,9 +61,9 @@ class _Builder:
         if rules.dormant:
             chains = {name: replace(chain, hooks=()) if chain.hooks else chain for name, chain in chains.items()}
         steps, gotos = rules.steps()
-        table = Table(rules.family, "nft" if compat else "native", rules.name, self.path, self.scope.netns, chains, steps, gotos)
-        table.ends.update(rules.ends)
-        table.inserted.update(rules.inserted)
+        backend = "nft" if compat else "native"
+        table = Table(rules.family, backend, rules.name, self.path, self.scope.netns, chains, steps, gotos, rules.ends, rules.inserted)
+        table = replace(table, offloads=bool(rules.offloads))
         if chains or rules.marks:
             self.tables.append(table)
         groups: dict[_Key, _Group] = {}
@@ -138,7 +138,10 @@ def _written(statement: Statement, at: int, clause: str) -> str:
     """A clause as its line has it: where variables or line ends stand in between, as much of the rule as is on the line."""
     if statement.parts:
         return next((text for start, text, _ in reversed(statement.parts) if start <= at), "")
-    return clause if clause in statement.raw else statement.raw
+    if clause in statement.raw:
+        return clause
+    spaced = re.search(r"\s+".join(map(re.escape, clause.split())), statement.raw)
+    return spaced[0] if spaced else statement.raw
 
 
 def _scoped(family: str) -> str:

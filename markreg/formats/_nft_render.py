@@ -154,11 +154,11 @@ def _ct(inner: Json) -> str:
 def _payload(inner: Json) -> str:
     if "base" in inner:
         return f"@{inner.get('base')},{inner.get('offset')},{inner.get('len')}"
-    return _words(inner.get("protocol"), inner.get("field"))
+    return _words(inner.get("tunnel"), inner.get("protocol"), inner.get("field"))
 
 
 def _option(kind: str) -> Callable[[Json], str]:
-    return lambda inner: _words("tcp" if kind == "tcp option" else kind.split()[0], "flags")
+    return lambda inner: _words(kind, inner.get("name"), inner.get("field"))
 
 
 def _fib(inner: Json) -> str:
@@ -201,6 +201,7 @@ _STATEMENTS: dict[str, Callable[[dict[str, Json]], str]] = {
     "goto": _jump("goto"),
     "queue": _queue,
     "xt": _xt,
+    "flow": lambda inner: _words("flow", inner.get("op"), inner.get("flowtable")),
 }
 _EXPRESSIONS: dict[str, Callable[[Json], str]] = {
     "meta": _meta,

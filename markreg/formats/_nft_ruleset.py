@@ -20,7 +20,7 @@ class Statement:
     """A rule that mentions a mark.
 
     ``code``: its expressions without comment, quoted strings empty except names of devices. ``raw``: what its line has of it. ``parts``:
-    where each expression begins in ``code``, and how the input writes it, for inputs that do not hold ``code`` itself.
+    where each expression begins in the plain ``code``, and how the input writes it, for inputs that do not hold ``code`` itself.
     """
 
     chain: str
@@ -35,7 +35,7 @@ class Statement:
 @dataclass(slots=True)
 class Rules:
     """A table. ``ways``: for each chain (line, verb, target) of its jumps, where ``@name`` stands for those of a verdict map; ``ends`` and
-    ``inserted`` as in model.Table."""
+    ``inserted`` as in model.Table; ``offloads``: the chains with rules that hand connections to a flowtable."""
 
     family: str
     name: str
@@ -46,6 +46,7 @@ class Rules:
     ways: dict[str, list[tuple[int, str, str]]] = field(default_factory=dict)
     ends: dict[str, list[int]] = field(default_factory=dict)
     inserted: set[int] = field(default_factory=set)
+    offloads: set[str] = field(default_factory=set)
     marks: list[Statement] = field(default_factory=list)
     sets: dict[str, NamedSet] = field(default_factory=dict)
 
@@ -64,6 +65,7 @@ class Rules:
         for name in [chain] if chain is not None else [*self.ways, *self.ends]:
             self.ways.pop(name, None)
             self.ends.pop(name, None)
+        self.offloads = self.offloads - {chain} if chain is not None else set()
         self.marks = [s for s in self.marks if chain is not None and s.chain != chain]
 
     def steps(self) -> tuple[dict[str, tuple[list[int], list[str]]], set[int]]:
@@ -99,6 +101,8 @@ class Ruleset:
     tables: dict[tuple[str, str], Rules] = field(default_factory=dict)
     opaque: list[tuple[int, str, str]] = field(default_factory=list)
     problems: list[tuple[int, str]] = field(default_factory=list)
+    # Where rules of several lines begin and end (bytes), by the line that stands for them.
+    long: dict[int, tuple[int, int]] = field(default_factory=dict)
     # Statements of tables that were removed again were read, too.
     removed: int = 0
 

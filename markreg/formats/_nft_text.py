@@ -17,6 +17,7 @@ from markreg.formats._nft_statement import comment_of, defined, emptied, substit
 from markreg.source import decode
 
 _BLANKED = re.compile(r'"[^"\n]*"|#[^\n]*|\\\r?\n')
+_CONTINUED = re.compile(r"\\\r?\n")
 _STRING = re.compile('"\0*"')
 # Old versions show an extension that they cannot translate in a comment: nftables' src/xt.c.
 _XT_COMMENT = re.compile(r"#(\s*xt_\w+)(.*)", re.DOTALL)
@@ -56,8 +57,9 @@ _LINES = re.compile(r"\n[ \t\r]*[^\s}]")
 _STEP = re.compile(r"(jump|goto)\s+([^\s{},;]+)|vmap\s+(@[^\s{},;]+)")
 _MENTION = re.compile(r"(?<![\w.@$-])(?:mark|label|queue|xt_\w+|xt\s+(?:target|match|watcher))(?![\w.-])")
 _WORDS = ("mark", "label", "queue", "xt ", "xt_")
-# What may end a chain; in a verdict map it stands behind a colon.
-_VERDICT = re.compile(r"(?<![\w.@$-])(?<!policy\s)(?:accept|drop|return|reject|masquerade|snat|dnat|redirect|queue|vmap)(?![\w.-])")
+# What may end a chain; in a verdict map it stands behind a colon. And what takes a packet's connection away.
+_VERDICT = re.compile(r"(?<![\w.@$-])(?<!policy\s)(?:accept|drop|return|reject|masquerade|snat|dnat|redirect|queue|vmap|notrack)(?![\w.-])")
+_OFFLOAD = re.compile(r"(?<![\w.@$-])flow\s+(?:add|offload)\s+@")
 _TYPE = re.compile(r"(?<![\w.-])type(?:of)?\s+([^\n;}]*)")
 _CHANGING = re.compile(r"(?<![\w.-])flags[^\n;]*(?:dynamic|timeout)")
 _ELEMENTS = re.compile(r"(?<![\w.-])elements\s*=\s*")
@@ -72,6 +74,7 @@ class Scanner:
         self.ruleset = Ruleset()
         self.values: dict[str, str] = {}
         self._counted = (0, 1)
+        self._continued = "\\" in self.text and _CONTINUED.search(self.text) is not None
         self._cut = len(self.text) if self.text.endswith("\n") else self.text.rfind("\n") + 1
 
     def read(self) -> Ruleset:
@@ -216,8 +219,10 @@ class Scanner:
             table.declare(name, policy=hooks.policy(body))
         ways: list[tuple[int, str, str]] = []
         marks: list[Statement] = []
+        joined = self._continued
         if "{" in body and _OPEN.search(body):
             body = self._without_lines(table, name, body, start, ways)
+            joined = True
         if ";" in body:
             body = body.replace(";", "\n")
         table.statements += len(_LINES.findall("\n" + body))
@@ -225,28 +230,49 @@ class Scanner:
             table.statements -= len(_SETTING.findall("\n" + body))
         if "define" in body:
             self._definitions(body, start)
+        if "flow" in body and _OFFLOAD.search(body):
+            table.offloads.add(name)
         ends = dict.fromkeys(m.start() for m in _VERDICT.finditer(body))
         found = sorted({*_positions(body, "jump"), *_positions(body, "goto"), *_positions(body, "vmap"), *_mentions(body), *ends})
+        lines = self._long(body, start, found) if joined else {}
         done = -1
         for at in found:
             if at in ends:
-                table.ends.setdefault(name, []).append(self._line(start + at))
+                table.ends.setdefault(name, []).append(lines.get(at) or self._line(start + at))
             if match := _STEP.match(body, at):
                 target = match[3] or substituted(self._decoded(match[2]), self.values)
-                ways.append((self._line(start + at), match[1] or "", self._decoded(target) if match[3] else target))
+                ways.append((lines.get(at) or self._line(start + at), match[1] or "", self._decoded(target) if match[3] else target))
             elif at > done and _MENTION.match(body, at):
                 first = body.rfind("\n", 0, at) + 1
                 done = body.find("\n", at)
                 done = len(body) if done < 0 else done
                 marks += self._statement(name, body, start, first, done, at, table)
         if inserted:
-            table.inserted.add(self._line(start))
+            table.inserted.update(lines.values() or [self._line(start)])
             table.ways[name] = ways + table.ways.get(name, [])
             table.marks[:0] = marks
         elif ways:
             table.ways.setdefault(name, []).extend(ways)
         if not inserted:
             table.marks += marks
+
+    def _long(self, body: str, start: int, found: list[int]) -> dict[int, int]:
+        """The line of each place in a rule that takes several: where its first mark stands, so that all of the rule is one."""
+        lines: dict[int, int] = {}
+        done, line = -1, 0
+        for at in found:
+            if at > done:
+                first, done = body.rfind("\n", 0, at) + 1, body.find("\n", at)
+                done, line = len(body) if done < 0 else done, 0
+                if "\n" in self.text[start + first : start + done].strip() and not _ANONYMOUS.search(
+                    self.code, start + first, start + done
+                ):
+                    mark = _MENTION.search(body, at, done)
+                    line = self._line(start + at) + self.text.count("\n", start + at, start + (mark.start() if mark else at))
+                    self.ruleset.long[line] = start + first, start + done
+            if line:
+                lines[at] = line
+        return lines
 
     def _without_lines(self, table: Rules, name: str, body: str, start: int, ways: list[tuple[int, str, str]]) -> str:
         """A chain's body without line ends inside braces; chains without a name (``jump { … }``) are read and taken out."""

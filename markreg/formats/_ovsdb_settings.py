@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from markreg.bits import BitsError, full, parse_word
 from markreg.formats._ovn_language import Deed
 from markreg.formats._ovn_uses import Uses, datapath_class
+from markreg.formats._ovs_ports import egress_mark
 from markreg.model import SKB_MARK, Place
 from markreg.rows import Row
 from markreg.transfer import Predicate, Word
@@ -55,6 +56,8 @@ _WRITES = {("Interface", "egress_pkt_mark"), ("Logical_Router_Policy", "pkt_mark
 def _setting(table: str, key: str, text: str) -> Deed | None:
     """What a setting does, None for 0, which is none. Raises KeyError for one that is not known, BitsError for a number too large."""
     width = SKB_MARK.width
+    if table == "Interface":
+        text = str(egress_mark(text))
     value, slash, mask = text.partition("/")
     number, bits = parse_word(value, width), parse_word(mask, width) if slash else full(width)
     if (table, key) in _READS:

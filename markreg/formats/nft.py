@@ -41,14 +41,18 @@ def read(source: Source, name: str, scope: Scope) -> Reading:
     if name == NAMES[1]:
         from markreg.formats._nft_json import ruleset_of
 
-        return reading(ruleset_of(source), source.path, name, scope)
-    from markreg.formats._nft_text import Scanner
+        ruleset = ruleset_of(source)
+    else:
+        from markreg.formats._nft_text import Scanner
 
-    return reading(Scanner(source.data).read(), source.path, name, scope)
+        ruleset = Scanner(source.data).read()
+    for line, (start, end) in ruleset.long.items():
+        source.stretch(line, start, end)
+    return reading(ruleset, source.path, name, scope)
 
 
 def flow(line: str, clauses: tuple[str, ...] = ()) -> Flow | None:
-    """The rule in a line; None if there is none. ``clauses``: what its uses say already."""
+    """The rule in a line (`Source.statement`); None if there is none. ``clauses``: what its uses say already."""
     from markreg.formats import _nft_flow
 
     return _nft_flow.flow(line, clauses)

@@ -9,15 +9,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
 
 from markreg.model import PIPELINE, Reading, Scope
 from markreg.source import Source
+
+if TYPE_CHECKING:
+    from markreg.switching import Flows
 
 NAMES = ("openflow",)
 
 # What is read only when asked for.
 ON_DEMAND = frozenset(f.name for f in PIPELINE)
-_REPLY = re.compile(r"^\s*(?:NXST|OFPST)_(?:FLOW|GROUP_DESC|GROUP)(?: | reply|\b)", re.MULTILINE)
+_REPLY = re.compile(r"^[ \t]*(?:NXST|OFPST)_(?:FLOW|GROUP_DESC|GROUP)(?: | reply|\b)", re.MULTILINE)
 _FLOW = re.compile(
     r"^[ \t]*(?:add |modify |delete )?(?:cookie=0x[0-9a-fA-F]+|duration=[0-9.]+s"
     r"|(?:table(?:_id)?|priority|idle_timeout|hard_timeout)=[0-9]+"
@@ -44,6 +48,13 @@ def read(source: Source, name: str, scope: Scope, fields: Collection[str] = (), 
     from markreg.formats import _openflow_dump
 
     return _openflow_dump.read(source, name, scope, fields, thorough)
+
+
+def flows(source: Source) -> Flows:
+    """All flows and groups of a dump as packets meet them, for the path analysis."""
+    from markreg.formats import _openflow_flows
+
+    return _openflow_flows.flows(source)
 
 
 def together(readings: Sequence[Reading]) -> list[Reading]:

@@ -1,10 +1,11 @@
-"""``ovs-vsctl show``: bridges and their interfaces, with the marks that tunnels give to what they send."""
+"""``ovs-vsctl show``: bridges and their interfaces, as devices, with the marks that tunnels give to what they send."""
 
 from __future__ import annotations
 
 import re
 
 from markreg.formats._ovn_uses import Uses
+from markreg.formats._ovs_ports import ports
 from markreg.formats._ovsdb_settings import place_of, said
 from markreg.formats._ovsdb_values import of_text, without_secrets
 from markreg.model import Reading, Scope
@@ -15,7 +16,7 @@ NAMES = ("ovs-vsctl-show",)
 
 _DETECT = re.compile(r"^[ \t]*[0-9a-f]{8}-[0-9a-f-]{27}[ \t]*\r?\n[ \t]+(?:Manager|Bridge|ovs_version:) ?", re.MULTILINE)
 _HOLDER = re.compile(r"[ \t]*(Bridge|Port|Interface) (\"[^\"]*\"|\S+)")
-_COLUMN = re.compile(r"[ \t]*(type|options): (.*)")
+_COLUMN = re.compile(r"[ \t]*(datapath_type|type|options): (.*)")
 
 
 def detect(source: Source) -> str | None:
@@ -36,7 +37,8 @@ def read(source: Source, name: str, scope: Scope) -> Reading:
             columns = {}
             if holder[1] == "Bridge":
                 bridge = called
-                rows.append(Row("Bridge", "", {"name": (called,)}, source.path, number))
+                columns = {"name": (called,)}
+                rows.append(Row("Bridge", "", columns, source.path, number))
             elif holder[1] == "Interface":
                 columns = {"name": (called,), "bridge": (bridge,)}
                 rows.append(Row("Interface", "", columns, source.path, number))
@@ -54,4 +56,5 @@ def read(source: Source, name: str, scope: Scope) -> Reading:
         statements=len(rows),
         mark_statements=uses.marked,
         rows=tuple(rows),
+        devices=tuple(ports(rows, scope.netns)),
     )

@@ -8,11 +8,13 @@ same become uses: logical flows, a tunnel's egress_pkt_mark, a router policy's p
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
+from markreg.devices import Device
 from markreg.formats._ovn_language import MENTION, Deed, actions, match
 from markreg.formats._ovn_uses import Uses
+from markreg.formats._ovs_ports import ports
 from markreg.formats._ovsdb_log import HEADER, in_log
 from markreg.formats._ovsdb_settings import place_of, said
 from markreg.formats._ovsdb_tables import JSON, Framed, Kind, in_json, in_text, kind_of, name_in
@@ -64,6 +66,19 @@ def read(source: Source, name: str, scope: Scope) -> Reading:
         rows=tuple(reader.kept),
         zones=tuple(reader.zones),
     )
+
+
+def together(readings: Sequence[Reading]) -> list[Reading]:
+    """The readings with the ports of bridges, whose rows refer to each other from table to table, mostly a file each."""
+    rows: dict[str, list[Row]] = {}
+    for reading in readings:
+        if reading.format == NAMES[0]:
+            rows.setdefault(reading.scope.netns, []).extend(reading.rows)
+    devices: dict[str, list[Device]] = {}
+    for netns, found in rows.items():
+        for device in ports(found, netns):
+            devices.setdefault(device.path, []).append(device)
+    return [replace(r, devices=tuple(devices[r.path])) if r.format == NAMES[0] and r.path in devices else r for r in readings]
 
 
 @dataclass(slots=True)

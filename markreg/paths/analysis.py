@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from markreg.bits import bit_numbers
+from markreg.bits import bit_numbers, shifted
 from markreg.model import FIELDS, Node, Owned, Use
 from markreg.paths.collision import Collision, Proof
+from markreg.paths.crossings import Evidence, evidence
 from markreg.paths.effects import Question
-from markreg.paths.facts import Definition, Facts
+from markreg.paths.facts import Facts
 from markreg.paths.graph import Graph, Reader, graph
 from markreg.paths.lives import Life, Stop, lives
 from markreg.paths.openflow import Zones, concerned
 from markreg.paths.pairs import pairs
+from markreg.paths.questions import Candidate, questions
 from markreg.paths.reaching import Reaching
 from markreg.paths.relevance import Relevance, Shape
 from markreg.paths.requests import Granted, Requests, nothing, requested, requests
-from markreg.paths.trail import Hit
-from markreg.paths.uses import clears, matches, means, sets, uncertain, whole
-from markreg.paths.walk import Walk
+from markreg.paths.switches import Switches
+from markreg.paths.trail import Found, Hit
+from markreg.paths.uses import means, sets, whole
+from markreg.paths.walk import MOST_STATES, Walk
 from markreg.paths.witness import steps
 from markreg.source import Source
 
@@ -40,6 +43,7 @@ class Region:
     facts: Facts
     shape: Shape
     requests: Mapping[str, Requests]
+    evidence: Evidence
 
     def requests_for(self, reader: str, writer: str) -> Requests:
         """What others than the writer set for the reader."""
@@ -51,7 +55,9 @@ class Paths:
 
     def __init__(self, node: Node, sources: Mapping[str, Source], readers: Mapping[str, Reader], granted: Granted = nothing) -> None:
         self._node, self._sources, self._readers, self._granted = node, sources, readers, granted
-        self._zones = Zones(node.pipelines, node.zones)
+        # What a repository holds are not all flows of a bridge.
+        switches = None if node.repository else Switches(node.pipelines, sources, node.devices, node.rows)
+        self._zones = Zones(node.pipelines, node.zones, switches)
         self._regions: list[Region] | None = None
         self._collisions: list[Collision] | None = None
         self.gave_up: list[tuple[str, int]] = []
@@ -78,20 +84,30 @@ class Paths:
             self.gave_up += made.gave_up
             stops = [o for o in uses if o.use.place.kind != "netfilter" or not o.use.place.chain]
             shape = Shape(made.blocks)
+            node, offloads = self._node, any(t.offloads for t in tables)
+            guards = (g for b in made.blocks for i in b.items for g in i.guards)
+            shown = evidence(netns, guards, node.devices, node.sysctls, node.rules, offloads)
             given = requests(uses, self._granted)
             known: set[tuple[object, ...]] = set()
             for family in _FAMILIES:
-                ways = lives(family, made.bases, stops)
-                met = tuple((life.name, tuple(tuple(map(_identity, g)) for s in life.stages for g in s.groups)) for life in ways)
+                ways = lives(family, made.bases, stops, shown)
+                met = tuple((v.name, v.exits, tuple(tuple(map(_identity, g)) for s in v.stages for g in s.groups)) for v in ways)
                 if not ways or met in known:
                     continue
                 known.add(met)
                 facts = Reaching(family, ways, made.blocks, uses).run()
-                yield Region(netns, family, uses, made, ways, facts, shape, given)
+                yield Region(netns, family, uses, made, ways, facts, shape, given, shown)
 
     def separate(self, first: Use, second: Use) -> bool:
         """Whether two statements about a connection are in different conntrack zones."""
         return self._zones.separate(first, second)
+
+    def _reach(self, first: Owned, second: Owned) -> int:
+        """`meets` bit by bit, where a flow of Open vSwitch is one of the two."""
+        return self._zones.reach(first.use, second.use) if concerned(first.use, second.use) else -self.meets(first, second)
+
+    def _way(self, first: Owned, second: Owned) -> tuple[str, ...]:
+        return self._zones.way(first.use, second.use)
 
     def meets(self, first: Owned, second: Owned) -> bool:
         """Whether what one write sets may still be there when another use meets its field."""
@@ -110,12 +126,12 @@ class Paths:
             merged: dict[tuple[str, str, str, str, str], Collision] = {}
             left = _MOST_STATES
             for region in self.regions:
-                for asked in _questions(region):
+                for asked in questions(region.uses, region.facts, region.requests):
                     answers, states = _answered(region, asked, left)
                     left = max(left - states, 2_000)
                     for answer in answers:
                         _merge(merged, answer)
-            for answer in pairs(_representatives(self._node.uses), self.meets):
+            for answer in pairs(_representatives(self._node.uses), self._reach, self._way):
                 _merge(merged, answer)
             self._collisions = list(merged.values())
         return self._collisions
@@ -137,6 +153,7 @@ def _representatives(uses: Iterable[Owned]) -> list[Owned]:
             place.kind,
             place.table,
             place.bridge,
+            use.target if place.kind == "openflow" else "",
         )
         chosen.setdefault((*key, place.backend, place.priority, place.hooks, place.datapath, use.statement), owned)
     return list(chosen.values())
@@ -177,89 +194,7 @@ def _merge(merged: dict[tuple[str, str, str, str, str], Collision], new: Collisi
                 mine.setdefault(key_, owned)
 
 
-@dataclass(slots=True)
-class _Asked:
-    """A question with what tier 1 found for it: the reads and writes of the reader that the writer's definitions reach."""
-
-    reader: str
-    writer: str
-    carrier: str
-    reads: dict[str, Owned] = field(default_factory=dict)
-    bits: dict[str, int] = field(default_factory=dict)
-
-
-def _questions(region: Region) -> list[_Asked]:
-    """Every pair, or pair and carrier, that tier 1 does not rule out, in the order of the uses."""
-    found: dict[tuple[str, str, str], _Asked] = {}
-    facts = region.facts
-    setting = _setting(region)
-
-    def ask(owned: Owned, definition: Definition, bit: int) -> None:
-        via = definition.via.owner if definition.via else ""
-        carrier = "" if via in ("", owned.owner, definition.origin.owner) else via
-        if definition.origin.owner == owned.owner:
-            carrier = via if via != owned.owner else ""
-            if not carrier:
-                return
-        asked = found.setdefault((owned.owner, definition.origin.owner, carrier), _Asked(owned.owner, definition.origin.owner, carrier))
-        asked.reads.setdefault(owned.id, owned)
-        asked.bits[owned.use.field] = asked.bits.get(owned.use.field, 0) | 1 << bit
-
-    # An owner's own definitions, which nobody carried, are nothing to ask about: of a large program there are thousands.
-    others = dict.fromkeys((o.owner for o in region.uses), 0)
-    for number, entry in enumerate(facts.definitions):
-        if isinstance(entry, Definition):
-            for owner in others:
-                if entry.origin.owner != owner or (entry.via and entry.via.owner != owner):
-                    others[owner] |= 1 << number
-
-    for owned in region.uses:
-        use = owned.use
-        write = use.effect is not None
-        if write and (uncertain(use) or use.basis == "registry"):
-            continue
-        if not write and not matches(owned) and (use.predicate is not None or whole(use)):
-            continue
-        for bit in bit_numbers(use.mask):
-            for definition in facts.named(facts.ones(owned, use.field, bit) & others[owned.owner]):
-                if not write or (definition.origin.owner != owned.owner and (means(use) | clears(use)) >> bit & 1):
-                    ask(owned, definition, bit)
-            lost = not write and setting.get((owned.owner, use.field), 0) >> bit & 1
-            for definition in facts.named(facts.zeros(owned, use.field, bit) & others[owned.owner]):
-                meant = write and means(use) >> bit & 1 and not whole(definition.origin.use) and definition.origin.owner != owned.owner
-                if lost or meant:
-                    last = definition.via if definition.via and definition.via.owner != owned.owner else definition.origin
-                    if last.owner != owned.owner:
-                        ask(owned, Definition(last, None), bit)
-    return list(found.values())
-
-
-def _setting(region: Region) -> dict[tuple[str, str], int]:
-    """The bits of each field in which something may stand that an owner wrote, or others for it, by whatever copies it came there."""
-    found: dict[tuple[str, str], int] = {}
-    for owned in region.uses:
-        if owned.use.effect is not None:
-            key = (owned.owner, owned.use.field)
-            found[key] = found.get(key, 0) | owned.use.mask
-    for reader, asked in region.requests.items():
-        for (_, name), bits in asked.items():
-            found[reader, name] = found.get((reader, name), 0) | bits
-    copies = {(u.field, s, bits) for u in (o.use for o in region.uses) if u.effect for s, bits in u.effect.copies if s.symbol != u.field}
-    while True:
-        before = dict(found)
-        for (owner, name), mask in before.items():
-            for target, source, bits in copies:
-                if source.symbol == name and (moved := _shifted(mask, source.shift) & bits):
-                    found[owner, target] = found.get((owner, target), 0) | moved
-        if found == before:
-            return found
-
-
-def _shifted(mask: int, amount: int) -> int:
-    return mask << amount if amount >= 0 else mask >> -amount
-
-
-def _tracked(region: Region, asked: _Asked) -> dict[str, int]:
+def _tracked(region: Region, asked: Candidate) -> dict[str, int]:
     """The bits to follow: all that the two (and the carrier) read and write, and where copies bring them from."""
     parties = {asked.reader, asked.writer, asked.carrier}
     bits: dict[str, int] = {}
@@ -274,12 +209,12 @@ def _tracked(region: Region, asked: _Asked) -> dict[str, int]:
         before = dict(bits)
         for target, source, shift, mask in copies:
             if wanted := bits.get(target, 0) & mask:
-                bits[source] = bits.get(source, 0) | _shifted(wanted, -shift)
+                bits[source] = bits.get(source, 0) | shifted(wanted, -shift)
         if bits == before:
             return bits
 
 
-def _answered(region: Region, asked: _Asked, most: int) -> tuple[list[Collision], int]:
+def _answered(region: Region, asked: Candidate, most: int) -> tuple[list[Collision], int]:
     """What the walk says: as things are; else with marks of others wished away; else with what is only presumed."""
     bits = _tracked(region, asked)
     order = [name for name in ("skb_mark", "ct_mark", "ct_label") if name in bits] + sorted(bits.keys() - FIELDS.keys())
@@ -297,9 +232,8 @@ def _answered(region: Region, asked: _Asked, most: int) -> tuple[list[Collision]
     for presumed in (False, True) if guessed else (False,):
         for freeing in (False, True):
             question = Question(asked.reader, asked.writer, asked.carrier, tracked, presumed, asked_for)
-            walk = Walk(question, region.family, region.lives, relevant, freeing, min(most, 30_000))
-            answer = walk.run()
-            states += walk.seen
+            answer, seen = _walked(region, question, relevant, freeing, most)
+            states += seen
             # What would come after other faults are mended is told where it is found; that it is not found is no doubt about what is.
             capped |= answer.capped and not (freeing or presumed)
             for key, hit in answer.hits.items():
@@ -315,12 +249,25 @@ def _answered(region: Region, asked: _Asked, most: int) -> tuple[list[Collision]
     return list(found.values()), states
 
 
+def _walked(region: Region, question: Question, relevant: Relevance, freeing: bool, most: int) -> tuple[Found, int]:
+    """The answer of a walk, and how many states it saw."""
+    most = min(most, MOST_STATES)
+    walk = Walk(question, region.family, region.lives, relevant, freeing, most, evidence=region.evidence)
+    answer = walk.run()
+    if not answer.hits or answer.capped or not (ends := relevant.ends()):
+        return answer, walk.seen
+    # Addresses and ports divide packets too finely to ask for them before there is something that they may exclude.
+    closer = Walk(question, region.family, region.lives, relevant, freeing, most, ends, region.evidence)
+    told = closer.run()
+    return answer if told.capped else told, walk.seen + closer.seen
+
+
 def _stronger(a: str, b: str) -> bool:
     """Whether a code says what the other would say of the same read."""
     return a == b or (a == "MK102" and b in ("MK101", "MK104"))
 
 
-def _collision(region: Region, asked: _Asked, hit: Hit, proof: Proof) -> Collision:
+def _collision(region: Region, asked: Candidate, hit: Hit, proof: Proof) -> Collision:
     found = Collision(hit.code, asked.writer, asked.reader, asked.carrier, hit.reader.use.field, hit.mask, proof)
     found.readers[hit.reader.id] = hit.reader
     asked_for = region.requests_for(asked.reader, asked.writer)
@@ -353,7 +300,7 @@ def _collision(region: Region, asked: _Asked, hit: Hit, proof: Proof) -> Collisi
     return found
 
 
-def _unfollowed(region: Region, asked: _Asked) -> Collision:
+def _unfollowed(region: Region, asked: Candidate) -> Collision:
     """Tier 1's word alone."""
     name, mask = next(iter(asked.bits.items()))
     reads = {k: o for k, o in asked.reads.items() if o.use.field == name}

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from markreg.bits import shifted
 from markreg.model import Owned
 from markreg.paths.requests import requested
 from markreg.transfer import Predicate, Word
@@ -58,10 +59,6 @@ class Question:
 def contested(mark: Mark, question: Question) -> int:
     """The bits by which the finding in question would come about."""
     return mark.theirs & (mark.moved if question.carrier else ~mark.moved)
-
-
-def _moved(mask: int, amount: int) -> int:
-    return mask << amount if amount >= 0 else mask >> -amount
 
 
 class Write:
@@ -126,7 +123,7 @@ class Write:
             source = marks.get(name)
             if source is None:
                 source = Mark()
-            came = Mark(*(_moved(part, shift) & bits for part in source))
+            came = Mark(*(shifted(part, shift) & bits for part in source))
             fresh = bits & ~came.written  # nobody wrote there: that it is 0 is the copier's doing
             value = (value & ~bits) | came.value
             unknown = (unknown & ~bits) | came.unknown

@@ -6,23 +6,31 @@ egress), net/ipv4/ip_input.c, ip_forward.c, ip_output.c, net/ipv4/netfilter.c ip
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
 from markreg.model import Hook, Owned
+from markreg.paths.crossings import NOWHERE, Crossing, Evidence
 from markreg.paths.graph import Block
 from markreg.paths.uses import families_meet
 
 _IN = ("tc-ingress", "ingress", "bridge-prerouting")
 _OUT = ("xfrm-out", "postrouting", "bridge-output", "bridge-postrouting", "egress", "tc-egress")
+_INWARD = (*_IN, "bridge-input", "prerouting", "route", "xfrm-in", "input")
+_OUTWARD = ("route", "output", *_OUT)
+# ``lo`` and ``answer`` are no hooks: there the packet turns round.
 LIVES: dict[str, tuple[str, ...]] = {
     "forward": (*_IN, "bridge-input", "prerouting", "route", "xfrm-fwd", "forward", *_OUT),
-    "input": (*_IN, "bridge-input", "prerouting", "route", "xfrm-in", "input", "delivered"),
-    "output": ("socket", "route", "output", *_OUT),
+    "input": (*_INWARD, "delivered"),
+    "output": ("socket", *_OUTWARD),
     "bridged": (*_IN, "prerouting", "bridge-forward", "forward", "postrouting", "bridge-postrouting", "egress", "tc-egress"),
+    "offloaded": ("tc-ingress", "ingress", "egress", "tc-egress"),
+    "loopback": ("socket", *_OUTWARD, "lo", *_INWARD, "delivered"),
+    "answered": (*_INWARD, "answer", *_OUTWARD),
+    "encapsulated": _OUTWARD,
 }
-# What a bridged packet meets only where bridge-nf-call-iptables is on, which the inputs seldom say.
+# What a bridged packet meets only where bridge-nf-call-iptables is on.
 _MAYBE = ("prerouting", "forward", "postrouting")
 # Where what no rule shows may act: programs on devices, sockets.
 _ELSEWHERE: dict[str, dict[str, tuple[str, ...]]] = {
@@ -46,25 +54,32 @@ class Stop:
 class Stage:
     """One hook or stop of a life. ``groups``: what is met there by ascending priority, what has one priority together.
 
-    ``maybe``: a packet may also pass by.
+    ``maybe``: a packet may also pass by. ``turns``: it is no hook, the packet turns round there.
     """
 
     name: str
     groups: tuple[tuple[Block | Stop, ...], ...]
     maybe: bool = False
+    turns: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Life:
-    """One way of a packet. ``device``: it comes from a device, else from a socket."""
+    """One way of a packet. ``device``: it comes from a device, else from a socket. ``exits``: where its end may lead to."""
 
     name: str
     stages: tuple[Stage, ...]
+    exits: tuple[Crossing, ...] = ()
 
     @property
     def device(self) -> bool:
         """Whether it comes from a device."""
-        return self.name != "output"
+        return self.name not in ("output", "loopback", "encapsulated")
+
+    @property
+    def begins(self) -> bool:
+        """Whether packets begin there, not only come from another life."""
+        return self.name != "encapsulated"
 
 
 def connected(block: Block, hook: str) -> bool:
@@ -94,26 +109,34 @@ def maps(entry: Block | Stop, hook: str) -> str:
 CLASSES = ("new", "new-again", "related", "related-again", "established")
 MAPPED = ("new", "related")
 _ANSWERS = ("related", "related-again", "established")
-Course = dict[str, tuple[str, ...]]
+Course = Mapping[str, tuple[str, ...]]
+
+
+def turned(kind: str, stage: str) -> str:
+    """The class of a packet after it turned round: over lo nat has done all its work, an answer is established."""
+    return "established" if stage == "answer" else f"{kind}-again" if kind in MAPPED else kind
 
 
 def courses(ways: Sequence[Life]) -> list[Course]:
     """The lives, with the classes there, that packets of one connection may have: forwarded both ways, from outside to this node and
-    back, from this node and back. Loopback connections, whose every packet goes out and comes in, are left out.
+    back, from this node and back, over loopback both ways.
 
     Where routing rules ask for marks any packet of it may go any of these ways, back to this node, too: what their tables hold is not
-    known.
+    known. Where packets are encapsulated there are two connections, which are not told apart.
     """
     asked = any(
         isinstance(e, Stop) and e.owned.use.place.kind == "rule" for life in ways for stage in life.stages for g in stage.groups for e in g
     )
-    forwarded: Course = {"forward": CLASSES, "bridged": CLASSES}
-    inward: Course = {"input": CLASSES, "output": _ANSWERS}
-    outward: Course = {"output": CLASSES, "input": _ANSWERS}
-    return [dict.fromkeys(LIVES, CLASSES)] if asked else [forwarded, inward, outward]
+    looped: Course = {"loopback": CLASSES}
+    if asked or any(life.exits for life in ways):
+        return [dict.fromkeys(LIVES.keys() - looped.keys(), CLASSES), looped]
+    forwarded: Course = {"forward": CLASSES, "bridged": CLASSES, "offloaded": ("established",)}
+    inward: Course = {"input": CLASSES, "answered": CLASSES, "output": _ANSWERS}
+    outward: Course = {"output": CLASSES, "input": _ANSWERS, "answered": _ANSWERS}
+    return [forwarded, inward, outward, looped]
 
 
-def lives(family: str, blocks: Iterable[Block], stops: Iterable[Owned]) -> tuple[Life, ...]:
+def lives(family: str, blocks: Iterable[Block], stops: Iterable[Owned], evidence: Evidence = NOWHERE) -> tuple[Life, ...]:
     """The lives of packets of a family (``ip``, ``ip6``, ``arp``) in one namespace, without empty stages."""
     met: dict[str, list[tuple[int, Block | Stop]]] = {}
     for block in blocks:
@@ -129,17 +152,19 @@ def lives(family: str, blocks: Iterable[Block], stops: Iterable[Owned]) -> tuple
                 lookups.append(stop)
             for hook in hooks(owned):
                 met.setdefault(hook.hook, []).append((hook.priority, stop))
+    exits = evidence.crossings(family)
     found = []
     for name, order in LIVES.items():
-        if name == "bridged" and not any(k.startswith("bridge-") for k in met):
+        if (name == "bridged" and not any(k.startswith("bridge-") for k in met)) or name not in evidence.lives(family, LIVES):
             continue
         stages = tuple(
-            Stage(at, tuple(_groups(met[at], lookups if at == "output" else [])), name == "bridged" and at in _MAYBE)
+            Stage(at, groups, name == "bridged" and at in _MAYBE and evidence.bridged(family) is None, at in ("lo", "answer"))
             for at in order
-            if met.get(at)
+            if not (name == "bridged" and at in _MAYBE and evidence.bridged(family) is False)
+            if (groups := tuple(_groups(met.get(at, []), lookups if at == "output" else []))) or at in ("lo", "answer")
         )
-        if stages:
-            found.append(Life(name, stages))
+        if any(not stage.turns for stage in stages):
+            found.append(Life(name, stages, tuple(c for c in exits if c.source == name)))
     return tuple(found)
 
 

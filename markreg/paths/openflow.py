@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from markreg.model import FIELDS, HOST, Use
 
 if TYPE_CHECKING:
+    from markreg.paths.switches import Switches
     from markreg.pipelines import Pipeline
     from markreg.rows import ZoneName
 
@@ -24,12 +25,13 @@ _REGISTERS = {"dnat": "reg11", "snat": "reg12"}
 
 
 class Zones:
-    """What numbers zone registers hold, by bridge. ``names``: what ovn-controller says of its zones.
+    """What numbers zone registers hold, by bridge. ``names``: what ovn-controller says of its zones. ``switches``: the flows' tables.
 
     The 0 in a register says nothing, because flows reset registers to it; a router whose SNAT zone is the host's own has it in its name.
     """
 
-    def __init__(self, pipelines: Iterable[Pipeline] = (), names: Iterable[ZoneName] = ()) -> None:
+    def __init__(self, pipelines: Iterable[Pipeline] = (), names: Iterable[ZoneName] = (), switches: Switches | None = None) -> None:
+        self._switches = switches
         self._numbers: dict[tuple[str, str, str], frozenset[int] | None] = {}
         host = {(n.netns, _REGISTERS[n.name.rpartition("_")[2]]) for n in names if not n.number and n.name.endswith(("_snat", "_dnat"))}
         for pipeline in pipelines:
@@ -42,11 +44,30 @@ class Zones:
 
     def meet(self, first: Use, second: Use) -> bool:
         """Whether a packet or a connection can go from one statement to the other; at least one of them is a flow."""
+        return bool(self.reach(first, second))
+
+    def reach(self, first: Use, second: Use) -> int:
+        """The bits of the field of ``first`` that may still be as it left them where ``second`` meets them; -1 for all of them."""
         if first.scope.netns != second.scope.netns:
-            return False
-        if FIELDS[first.field].carrier == "connection" or FIELDS[second.field].carrier == "connection":
-            return self._one_zone(first, second)
-        return self._one_pipeline(first, second)
+            return 0
+        flows = first.place.kind in KINDS and second.place.kind in KINDS
+        if FIELDS[first.field].carrier == "connection":
+            if not self._one_zone(first, second) or (self._switches and self._switches.apart(first, second)):
+                return 0
+            return -1
+        walked = self._switches.reach(first, second) if self._switches and flows else None
+        if FIELDS[second.field].carrier == "connection":
+            return walked if walked is not None else -self._one_zone(first, second)
+        if self._one_pipeline(first, second):
+            return -1 if walked is None else walked
+        # Bridges that patch ports join; what nobody has walked stays apart.
+        return walked or 0 if FIELDS[first.field].carrier == "packet" else 0
+
+    def way(self, first: Use, second: Use) -> tuple[str, ...]:
+        """The tables between two flows, hop by hop, where they are known."""
+        if self._switches is None or FIELDS[first.field].carrier == "connection":
+            return ()
+        return self._switches.way(first, second)
 
     def separate(self, first: Use, second: Use) -> bool:
         """Whether two statements about a connection are surely in different zones: then their bits are not the same bits."""

@@ -36,6 +36,19 @@ class Representatives:
         found = sum(1 << n for n, name in enumerate(self.names) if any(_fits(p, name) for p in guard.values))
         return (self.any | self.none) & ~found if guard.negated else found
 
+    def of(self, names: Iterable[str]) -> int:
+        """The representatives for devices of these names or patterns; all for none."""
+        if self.crowded or not (wanted := tuple(names)):
+            return self.any
+        return sum(1 << at for at in {at for name in wanted for at in self._standing(name)})
+
+    def _standing(self, name: str) -> list[int]:
+        if name.endswith("*"):
+            return [n for n, known in enumerate(self.names) if _fits(name, known)] or [len(self.names) - 1]
+        alike = [n for n, known in enumerate(self.names) if known == name or (known.endswith("\0") and name.startswith(known[:-1]))]
+        exact = [n for n in alike if self.names[n] == name]
+        return exact or [max(alike, key=lambda n: len(self.names[n]))] if alike else [len(self.names) - 1]
+
 
 def _fits(pattern: str, name: str) -> bool:
     return name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern

@@ -1,7 +1,7 @@
 """Flows of Open vSwitch, pair by pair: what a write or a copy leaves, and whether a match turns by it.
 
-Their control flow is not walked: a flow may be met after any other of its bridge, and on the connection at any later packet, as far as
-`openflow.Zones` lets them meet. States are words of a field: 0, or what the reader's own writes leave there.
+`openflow.Zones` says which bits of a write may still be there where another flow is met: on the packet's way through the tables, and on
+the connection at any later packet. States are words of a field: 0, or what the reader's own writes leave there.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ from markreg.paths.uses import clears, connection, matches, means, sets, uncerta
 from markreg.paths.witness import Step
 from markreg.transfer import Word
 
-Meets = Callable[[Owned, Owned], bool]
+# The bits of the first one's field that the second may meet, all as -1.
+Meets = Callable[[Owned, Owned], int]
+# The hops between two.
+Way = Callable[[Owned, Owned], tuple[str, ...]]
 _MOST_COPIES = 4
 _MOST = 20_000
 _MOST_PAIRS = 1_000
@@ -37,8 +40,27 @@ class _Carried:
         return self.via[-1] if self.via else self.origin
 
 
-def pairs(uses: Iterable[Owned], meets: Meets) -> Iterator[Collision]:
-    """The collisions in which a flow reads, writes or carries."""
+def pairs(uses: Iterable[Owned], meets: Meets, way: Way) -> Iterator[Collision]:
+    """The collisions in which a flow reads, writes or carries; the first of each kind with the tables on the way."""
+    known: set[tuple[str, str, str, str, str]] = set()
+    for found in _found(uses, meets):
+        key = (found.code, found.writer, found.reader, found.carrier, found.name)
+        if key not in known:
+            known.add(key)
+            found.steps = tuple(_with_hops(found.steps, way))
+        yield found
+
+
+def _with_hops(steps: Sequence[Step], way: Way) -> Iterator[Step]:
+    """Steps with what lies between them."""
+    for number, step in enumerate(steps):
+        last = steps[number - 1].owned if number else None
+        if last is not None and step.owned is not None and concerned(last.use, step.owned.use):
+            yield from (Step("hop", None, text=text) for text in way(last, step.owned))
+        yield step
+
+
+def _found(uses: Iterable[Owned], meets: Meets) -> Iterator[Collision]:
     every = list(uses)
     if not any(concerned(o.use, o.use) for o in every):
         return
@@ -71,7 +93,7 @@ def pairs(uses: Iterable[Owned], meets: Meets) -> Iterator[Collision]:
         for second in _others(written, first):
             if concerned(first.use, second.use):
                 mask = sets(first.use) & clears(second.use) | means(first.use) & means(second.use)
-                if mask and not told.enough("MK103", first, second, mask) and meets(first, second):
+                if mask and not told.enough("MK103", first, second, mask) and (mask := mask & meets(first, second)):
                     yield from told.noted((_made("MK103", first, second, mask),))
 
 
@@ -152,9 +174,12 @@ def _carried(writers: list[Owned], meets: Meets) -> Iterator[_Carried]:
         for copy, (symbol, shift, inverted), mask in copies:
             moved = (definition.bits << shift if shift >= 0 else definition.bits >> -shift) & mask
             key = (definition.origin.id, copy.id, moved, definition.name)
-            if symbol != definition.name or inverted or not moved or key in seen or not meets(definition.last, copy):
+            if symbol != definition.name or inverted or not moved or key in seen or not (met := meets(definition.last, copy)):
                 continue
             seen.add(key)
+            met &= definition.bits
+            if not (moved := (met << shift if shift >= 0 else met >> -shift) & mask):
+                continue
             assert copy.use.effect is not None
             value = definition.effect.shifted(shift).resized(copy.use.effect.width)
             brought = Word(value.width, one=value.one & moved, other=(value.other | value.copied()) & moved).only(moved)
@@ -168,7 +193,7 @@ def _decides(definition: _Carried, reader: Owned, own: dict[tuple[str, str], lis
     if not definition.bits & reader.use.mask or (stale and last.owner == reader.owner):
         return
     mask = definition.bits & _turned(definition, reader, own.get((reader.owner, definition.name), []), meets)
-    if not mask or not meets(last, reader):
+    if not mask or not (mask := mask & meets(last, reader)):
         return
     foreign = [c for c in definition.via if c.owner not in (origin.owner, reader.owner)]
     if stale or foreign:
@@ -208,7 +233,7 @@ def _loses(writer: Owned, reader: Owned, carried: Iterable[_Carried], meets: Mee
             continue
         state = definition.effect.applied({definition.name: zero})
         mask = lost & _decided(reader, state, _after(writer.use, state))
-        if mask and meets(definition.last, writer) and meets(writer, reader):
+        if mask and (mask := mask & meets(definition.last, writer)) and (mask := mask & meets(writer, reader)):
             yield _made("MK102", writer, reader, mask, definition.origin, definition.via)
 
 

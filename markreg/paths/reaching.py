@@ -11,10 +11,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from markreg.bits import bit_numbers, full
-from markreg.model import FIELDS, Owned
+from markreg.model import FIELDS, SKB_MARK, Owned
 from markreg.paths.facts import Definition, Facts, Symbol
 from markreg.paths.graph import Block, Item
-from markreg.paths.lives import CLASSES, MAPPED, Life, Stop, connected, courses
+from markreg.paths.lives import CLASSES, MAPPED, Life, Stop, connected, courses, turned
 from markreg.paths.packets import decided
 from markreg.paths.uses import asks_connection, connection
 
@@ -62,37 +62,54 @@ class Reaching:
         self._symbols = 0
         self._summaries: dict[tuple[int, str, bool], Exits] = {}
         self._entries: Entries = {}
+        self._crossed: dict[str, State] = {}
         self._asked = any(g.kind == "state" for b in blocks for i in b.items for g in i.guards)
 
     def run(self) -> Facts:
         """The facts of all lives."""
-        for course in courses(self.lives):
-            left = [0] * (2 * len(self.slots))
-            before: State = []
-            while left != before:
-                before = list(left)
+        ways = [(course, [0] * (2 * len(self.slots))) for course in courses(self.lives)]
+        before: object = None
+        while before != (now := (dict(self._crossed), [list(left) for _, left in ways])):
+            before = now
+            for course, left in ways:
                 for life in self.lives:
                     for kind in course.get(life.name, ()):
                         self._live(life, kind, left)
         self._collect()
         return self.facts
 
-    def _start(self, kind: str, left: State) -> State:
+    def _start(self, life: Life, kind: str, left: State) -> State | None:
         """A packet's fields when it comes. On a connection there is 0 at first, and then what packets before it left."""
-        state = [0] * (2 * len(self.slots))
+        crossed = self._crossed.get(life.name)
+        if crossed is None and not life.begins:
+            return None
+        state = list(crossed) if crossed else [0] * (2 * len(self.slots))
         for (name, _), slot in self.slots.items():
-            if not connection(name) or kind == "new":
-                state[slot] = _ENTRY
             if connection(name):
-                state[slot] |= left[slot]
-                state[slot + 1] |= left[slot + 1]
+                state[slot] = left[slot] | (_ENTRY if kind == "new" else 0)
+                state[slot + 1] = left[slot + 1]
+            elif life.begins:
+                state[slot] |= _ENTRY
         return state
 
+    def _cross(self, life: Life, state: State) -> None:
+        """What a packet's mark brings to the lives that its end leads to."""
+        brought = [0] * len(state)
+        for (name, _), slot in self.slots.items():
+            if name == SKB_MARK.name:
+                brought[slot : slot + 2] = state[slot : slot + 2]
+        for crossing in life.exits:
+            known = self._crossed.get(crossing.target)
+            self._crossed[crossing.target] = _or(known, brought) if known else brought
+
     def _live(self, life: Life, kind: str, left: State) -> None:
-        state: State | None = self._start(kind, left)
+        state = self._start(life, kind, left)
         for stage in life.stages:
             if state is None:
                 return
+            if stage.turns:
+                kind = turned(kind, stage.name)
+                continue
             orders = [stage.groups]
             if any(len(group) > 1 for group in stage.groups):
                 # Of equal priorities the one registered last is run first, which no listing shows.
@@ -102,6 +119,8 @@ class Reaching:
                 passed.append(state)
             state = _joined(passed)
             self._leave(state, left)  # packets end between hooks, too, and others of the connection run beside them
+        if state is not None:
+            self._cross(life, state)
 
     def _leave(self, state: State | None, left: State) -> None:
         """What stays on the connection."""

@@ -14,12 +14,14 @@ from markreg.paths.uses import connection
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A stage as far as it matters to a question. ``orders``: in which its entries may come. ``connections``: it may write there."""
+    """A stage as far as it matters to a question. ``orders``: in which its entries may come. ``connections``: it may write there.
+    ``turns`` as in Stage."""
 
     name: str
     orders: tuple[tuple[Block | Stop, ...], ...]
     maybe: bool
     connections: bool
+    turns: bool = False
 
     @property
     def entries(self) -> tuple[Block | Stop, ...]:
@@ -54,9 +56,15 @@ class Relevance:
         return Ends(g for i in asking for g in i.narrow) if len(asking) > 1 else None
 
     def plan(self, life: Life) -> list[Planned]:
-        """The stages of a life at which something matters."""
+        """The stages of a life at which something matters; none where all of it is before or behind a turn: then it is another life's."""
         result: list[Planned] = []
-        for stage in life.stages:
+        turn = next((n for n, stage in enumerate(life.stages) if stage.turns), None)
+        for number, stage in enumerate(life.stages):
+            if turn == number:
+                if not result:
+                    return []
+                result.append(Planned(stage.name, ((),), False, False, True))
+                continue
             groups = [kept for group in stage.groups if (kept := tuple(e for e in group if self._wanted(e, stage)))]
             if not groups:
                 continue
@@ -65,7 +73,7 @@ class Relevance:
             orders[tuple(e for group in groups for e in group[::-1])] = None
             writes = any(self._connections(e) for group in groups for e in group)
             result.append(Planned(stage.name, tuple(orders), stage.maybe, writes))
-        return result
+        return [] if result and result[-1].turns else result
 
     def _wanted(self, entry: Block | Stop, stage: Stage) -> bool:
         if isinstance(entry, Stop):

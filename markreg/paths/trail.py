@@ -10,11 +10,24 @@ from markreg.paths.effects import Mark
 from markreg.paths.graph import Item
 
 LATER = "a later packet of the connection"
+# In State.freed: the packet came a way that nobody has shown.
+UNSHOWN = 4
+
+
+class Via(str):
+    """How a packet came back to the hooks: over loopback, out of a tunnel."""
+
+    __slots__ = ()
+
+
+def freed(a: int, b: int) -> int:
+    """What had to be wished away for two things."""
+    return max(a & ~UNSHOWN, b & ~UNSHOWN) | (a | b) & UNSHOWN
 
 
 class State(NamedTuple):
     """A packet: its devices and protocol as sets of representatives, its fields in the order of the walk; ``freed``: 0, or which marks of
-    others had to be wished away on its way (1: of the pair in question, 2: of a third). ``bare``: it has lost its connection.
+    others had to be wished away on its way (1: of the pair in question, 2: of a third), plus UNSHOWN. ``bare``: it has lost its connection.
     ``ends``: addresses and ports as sets of ranges, where they are followed."""
 
     iif: int

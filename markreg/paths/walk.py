@@ -7,15 +7,18 @@ A chain is walked once for each state that comes in. What is left on a connectio
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from markreg.flow import NARROW
-from markreg.model import Owned
-from markreg.paths.effects import Mark, Question, Write, contested, holds, turned
+from markreg.model import SKB_MARK, Owned
+from markreg.paths.crossings import NOWHERE, Crossing, Evidence
+from markreg.paths.effects import Mark, Question, Write, contested, holds
+from markreg.paths.effects import turned as turning
 from markreg.paths.graph import Block, Item
-from markreg.paths.lives import CLASSES, MAPPED, MAPS, Life, Stop, connected, courses, maps
+from markreg.paths.lives import CLASSES, MAPPED, MAPS, Life, Stop, connected, courses, maps, turned
 from markreg.paths.packets import Ends, decided
 from markreg.paths.relevance import Planned, Relevance
-from markreg.paths.trail import LATER, Found, Hit, State, Trail
+from markreg.paths.trail import LATER, UNSHOWN, Found, Hit, State, Trail, Via, freed
 from markreg.paths.uses import asks_connection, clears, connection, matches, means, uncertain, whole
 
 # Far more than any real node was seen to need.
@@ -30,7 +33,17 @@ class _TooManyError(Exception):
 
 Ways = dict[State, Trail | None]
 # What connections hold: what had to be freed for it, their protocol, their marks.
-_Pool = dict[tuple[int, int, tuple[Mark, ...]], Trail | None]
+_Held = tuple[int, int, tuple[Mark, ...]]
+_Pool = dict[_Held, Trail | None]
+_Plan = tuple[Life, Sequence[Planned], Sequence[str]]
+
+
+@dataclass(slots=True)
+class _Memory:
+    """What connections of a course hold, and what was walked already."""
+
+    pool: _Pool
+    done: set[tuple[str, str, State, _Held]]
 
 
 class Walk:
@@ -45,9 +58,10 @@ class Walk:
         freeing: bool = False,
         most: int = MOST_STATES,
         ends: Ends | None = None,
+        evidence: Evidence = NOWHERE,
     ) -> None:
         self.question, self.family, self.lives, self.relevant, self.freeing, self.most = question, family, ways, relevant, freeing, most
-        self.ends = ends
+        self.ends, self.evidence = ends, evidence
         self.asked = relevant.shape.asked
         self.names = [name for name, _ in question.tracked]
         self.packets = relevant.packets
@@ -55,6 +69,7 @@ class Walk:
         self.writes: dict[str, Write | None] = {}
         self.seen = 0
         self._memo: dict[tuple[int, str, bool], dict[State, dict[tuple[str, State], Trail | None]]] = {}
+        self._crossed: dict[str, Ways] = {}
         self._above: Trail | None = None
 
     def run(self) -> Found:
@@ -64,40 +79,64 @@ class Walk:
         mapped = any(isinstance(e, Block) and e.base.kind == "nat" for _, plan in plans for s in plan for e in s.entries)
         plain = [k for k in CLASSES if not k.endswith("-again")]
         kinds = (CLASSES if mapped else plain) if self.asked else ("new", "established") if mapped else ("new",)
+        memories = [(course, _Memory({}, set())) for course in courses(self.lives)]
         try:
-            for course in courses(self.lives):
-                self._connections([(life, plan, course[life.name]) for life, plan in plans if life.name in course], kinds)
+            before = -1
+            while before != (before := sum(map(len, self._crossed.values()))):
+                for course, memory in memories:
+                    self._connections([(life, plan, course[life.name]) for life, plan in plans if life.name in course], kinds, memory)
         except (_TooManyError, RecursionError):
             self.found.capped = True
         return self.found
 
-    def _connections(self, plans: Sequence[tuple[Life, Sequence[Planned], Sequence[str]]], kinds: Sequence[str]) -> None:
+    def _connections(self, plans: Sequence[_Plan], kinds: Sequence[str], memory: _Memory) -> None:
         """All packets of connections that go these ways."""
-        new: _Pool = {(0, self.packets.kinds["proto"].any, tuple(Mark() for _ in self.names)): None}
-        pool: _Pool = {}
-        while new:
+        first: _Pool = {(0, self.packets.kinds["proto"].any, tuple(Mark() for _ in self.names)): None}
+        more = True
+        while more:
+            more = False
             left: _Pool = {}
             for life, plan, there in plans:
-                # The first packet of a connection is new.
-                for kind in [k for k in kinds if k in there] or ["established"]:
-                    if pool or kind == "new":
-                        self._live(life, plan, kind, new, left)
-            fresh = {held: trail for held, trail in left.items() if held not in pool}
-            pool |= fresh
-            new = fresh
+                for start, way in [*self._starts(life).items()]:
+                    for kind in [k for k in kinds if k in there] or ["established"]:
+                        # The first packet of a connection is new.
+                        pool = {**first, **memory.pool} if kind == "new" else memory.pool
+                        fresh = {h: t for h, t in pool.items() if (life.name, kind, start, h) not in memory.done}
+                        memory.done.update((life.name, kind, start, h) for h in fresh)
+                        if fresh:
+                            self._live(life, plan, kind, (start, way), fresh, left)
+                            more = True
+            for held, trail in left.items():
+                memory.pool.setdefault(held, trail)
 
-    def _live(self, life: Life, plan: Sequence[Planned], kind: str, pool: _Pool, left: _Pool) -> None:
+    def _starts(self, life: Life) -> dict[State, Trail | None]:
+        """How packets come to a life: with a mark of 0, and from other lives."""
         kinds = self.packets.kinds
-        none = Mark()
-        devices = (kinds["iif"].any, kinds["oif"].none) if life.device else (kinds["iif"].none, kinds["oif"].any)
+        iif, oif = (kinds["iif"].any, kinds["oif"].none) if life.device else (kinds["iif"].none, kinds["oif"].any)
+        marks = tuple(Mark() for _ in self.names)
+        ends = self.ends.any if self.ends else ()
+        unshown = UNSHOWN if life.name == "loopback" else 0
+        fresh: Ways = {State(iif, oif, kinds["proto"].any, unshown, marks, False, ends): None} if life.begins else {}
+        return {**fresh, **self._crossed.get(life.name, {})}
+
+    def _live(self, life: Life, plan: Sequence[Planned], kind: str, start: tuple[State, Trail | None], pool: _Pool, left: _Pool) -> None:
+        kinds = self.packets.kinds
+        state, way = start
         states: Ways = {}
-        for (freed, proto, marks), trail in pool.items():
-            held = tuple(m if connection(n) else none for n, m in zip(self.names, marks, strict=True))
-            before = Trail(trail, LATER) if trail and any(m.written for m in held) else None
+        for (wished, proto, marks), trail in pool.items():
+            held = tuple(m if connection(n) else old for n, m, old in zip(self.names, marks, state.marks, strict=True))
+            before = (
+                Trail(trail, LATER) if trail and any(m.written for n, m in zip(self.names, marks, strict=True) if connection(n)) else None
+            )
             proto = kinds["proto"].any if kind.startswith("related") else proto  # an error's protocol is another
-            states.setdefault(State(*devices, proto, freed, held, False, self.ends.any if self.ends else ()), before)
+            here = state._replace(proto=proto & state.proto, freed=freed(state.freed, wished), marks=held)
+            states.setdefault(here, Trail(before, way) if way else before)
         sides = set("sd")
         for stage in plan:
+            if stage.turns:
+                kind, states = turned(kind, stage.name), self._turned(stage.name, states)
+                sides = set("sd") if stage.name == "answer" else set()
+                continue
             if life.device and stage.name in ("forward", "postrouting"):
                 states = {s._replace(oif=kinds["oif"].any) if s.oif == kinds["oif"].none else s: t for s, t in states.items()}
             there = sides & set(MAPS.get(stage.name, ""))
@@ -111,6 +150,35 @@ class Walk:
             if stage.name == "output":
                 states = {s._replace(oif=kinds["oif"].any): t for s, t in states.items()}
         self._keep(states, left)
+        for crossing in life.exits:
+            self._cross(crossing, states)
+
+    def _turned(self, name: str, states: Ways) -> Ways:
+        """Packets that come back in by lo, or whose answer goes out."""
+        kinds = self.packets.kinds
+        if name == "answer":
+            ends = self.ends.any if self.ends else ()
+            way = Via("as an answer")
+            return {s._replace(iif=kinds["iif"].none, oif=kinds["oif"].any, ends=ends): Trail(t, way) for s, t in states.items()}
+        out, into = kinds["oif"].of(("lo",)), kinds["iif"].of(("lo",))
+        return {s._replace(iif=into, oif=kinds["oif"].none): Trail(t, Via("over loopback")) for s, t in states.items() if s.oif & out}
+
+    def _cross(self, crossing: Crossing, states: Ways) -> None:
+        """Packets that go on in another life: with their mark, as somebody else's packet."""
+        kinds = self.packets.kinds
+        out, into = kinds["oif"].of(crossing.out), kinds["iif"].of(crossing.into)
+        device = crossing.target in ("forward", "input")
+        met = self._crossed.setdefault(crossing.target, {})
+        for state, trail in states.items():
+            marks = tuple(m if n == SKB_MARK.name else Mark() for n, m in zip(self.names, state.marks, strict=True))
+            leaves = not crossing.out or state.oif & out
+            if not leaves or not any(m.written for m in marks):
+                continue
+            named = crossing.shown or bool(crossing.out and not state.oif & ~out)
+            devices = (into, kinds["oif"].none) if device else (kinds["iif"].none, kinds["oif"].any)
+            wished = state.freed if named else freed(state.freed, UNSHOWN)
+            ends = self.ends.any if self.ends else ()
+            met.setdefault(State(*devices, kinds["proto"].any, wished, marks, False, ends), Trail(trail, Via(crossing.text)))
 
     def _mapped(self, states: Ways, sides: Iterable[str]) -> Ways:
         """States after nat may have changed the addresses and ports of these sides."""
@@ -245,6 +313,8 @@ class Walk:
                 met = False
                 break
             yes = yes._replace(**{guard.kind: here & fits})
+            if yes.freed & UNSHOWN and self.evidence.naming(guard):
+                yes = yes._replace(freed=yes.freed & ~UNSHOWN)
         if not met:
             yield "next", yes, trail
             return
@@ -367,11 +437,11 @@ class Walk:
                 if equal and value is not None and (known := mark.unknown & predicate.mask):
                     then = mark._replace(value=(mark.value & ~known) | value & known, unknown=mark.unknown & ~known)
                 yield held, state if then is mark else state._replace(marks=(*state.marks[:at], then, *state.marks[at + 1 :]))
-            elif equal and self.freeing and value is not None and (freed := self._freed(act, mark, predicate.mask, value, free)):
+            elif equal and self.freeing and value is not None and (wished := self._freed(act, mark, predicate.mask, value, free)):
                 wrong = (mark.value ^ value) & predicate.mask & ~free
                 then = mark._replace(value=mark.value ^ wrong, mine=mark.mine & ~wrong, theirs=mark.theirs & ~wrong, put=mark.put & ~wrong)
                 marks = (*state.marks[:at], then, *state.marks[at + 1 :])
-                yield held, state._replace(marks=marks, freed=max(state.freed, freed))
+                yield held, state._replace(marks=marks, freed=freed(state.freed, wished))
 
     def _freed(self, act: Owned, mark: Mark, mask: int, value: int, free: int) -> int:
         """Whose bits make a test of A's or B's fail that would hold without them: 1 of the other, 2 of a third, 0 if they are its own.
@@ -397,12 +467,14 @@ class Walk:
         if not tests and (use.predicate is not None or whole(use)):
             return
         missed = mark.lost & mark.had & use.mask & (~mark.value | mark.unknown)
-        if missed and not q.carrier and (bits := missed & turned(use.predicate, use.mask, mark, mark.lost, mark.had)):
+        if missed and not q.carrier and (bits := missed & turning(use.predicate, use.mask, mark, mark.lost, mark.had)):
             self._hit("MK102", act, item, bits, state, trail)
-        elif tests and (bits := (mark.value | mark.unknown) & turned(use.predicate, use.mask, mark, contested(mark, q), mark.without)):
+        elif tests and (bits := (mark.value | mark.unknown) & turning(use.predicate, use.mask, mark, contested(mark, q), mark.without)):
             self._hit("MK104" if q.carrier else "MK101", act, item, bits, state, trail)
 
     def _hit(self, code: str, act: Owned, item: Item | None, bits: int, state: State, trail: Trail | None) -> None:
+        if state.freed & UNSHOWN:
+            return
         hit = self.found.hits.setdefault((code, act.id), Hit(code, act, item))
         if state.freed < hit.freed:
             hit.mask, hit.freed = 0, state.freed

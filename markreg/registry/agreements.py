@@ -21,6 +21,11 @@ class Side:
 
 def agreed(registry: Registry, a: Side, b: Side, field: str, mask: int) -> bool:
     """Whether agreements let two owners share all bits of ``mask`` with masked uses (they excuse no whole-mark use)."""
+    return not mask & ~agreed_bits(registry, a, b, field)
+
+
+def agreed_bits(registry: Registry, a: Side, b: Side, field: str) -> int:
+    """The bits of a field that agreements let two owners share with masked uses."""
     covered = 0
     for agreement in registry.agreements:
         pairs = permutations(agreement.owners, 2)
@@ -28,7 +33,7 @@ def agreed(registry: Registry, a: Side, b: Side, field: str, mask: int) -> bool:
             continue
         if all(_allowed(s, agreement.allows) for s in (a, b)):
             covered |= parse_bits(agreement.bits, registry.fields[field].width)
-    return not mask & ~covered
+    return covered
 
 
 def named(owner: str, owners: Iterable[str]) -> bool:

@@ -38,8 +38,13 @@ def read(text: str | bytes, form: str = "nft", scope: Scope | None = None) -> Re
     for use in reading.uses:
         for line in use.lines:
             assert use.clause, use
-            assert use.clause in source.line(line), (use.clause, source.line(line))
+            assert use.clause in source.line(line) or packed(use.clause) in packed(source.statement(line)), (use.clause, source.line(line))
     return reading
+
+
+def packed(text: str) -> str:
+    """A text without spaces: of a rule in JSON over many lines, a clause is one expression."""
+    return "".join(text.split())
 
 
 def rules(*texts: str) -> Reading:

@@ -246,7 +246,7 @@ def test_lines_of_a_document_with_lines() -> None:
     (use,) = reading.uses
     text = json.dumps({"nftables": [{"metainfo": {"version": "1.0.6"}}, *RULESET[:1], RULESET[6]]}, indent=1)
     assert use.lines[0] > text.count("\n")
-    assert use.clause == "{"
+    assert use.clause == '{"mangle": {"key": {"meta": {"key": "mark"}}, "value": 7}}'
 
 
 def test_a_statement_is_found_in_one_line() -> None:

@@ -42,3 +42,20 @@ def test_anything_is_read_without_a_fault(name: str, data: bytes) -> None:
     assert form
     form.detect(Source("x", data))
     form.read(Source("x", data), name, Scope())
+
+
+def test_settings_have_values_on_or_off() -> None:
+    text = b"net/ipv6/fwmark_reflect = 0\nnet.ipv4.tcp_mem = 1 2 3\nnet/ipv4/conf/eth0.7/src_valid_mark = 1\n"
+    text += b"net.bridge.bridge-nf-call-iptables =\n"
+    found = by_name("sysctl")
+    assert found
+    read = [found.read(Source("x", data), "sysctl", Scope("blue")).sysctls for data in (b"\n" + SETTINGS, text)]
+    assert [(s.name, s.value, s.line) for s in read[0]] == [
+        ("net.ipv4.fwmark_reflect", 1, 2),
+        ("net.ipv4.conf.eth0/7.src_valid_mark", 0, 3),
+        ("net.bridge.bridge-nf-call-iptables", 1, 4),
+    ]
+    assert [(s.netns, s.name, s.value) for s in read[1]] == [
+        ("blue", "net.ipv6.fwmark_reflect", 0),
+        ("blue", "net.ipv4.conf.eth0/7.src_valid_mark", 1),
+    ]

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from markreg import node as nodes
 from markreg.collect.limits import Budget
 from markreg.collect.tools import machine
-from markreg.formats import dpctl_conntrack, odp, ovsdb
+from markreg.formats import detect, dpctl_conntrack, odp, ovsdb
 from markreg.model import Scope
 from markreg.rows import Row
 from markreg.source import Source
@@ -41,6 +42,7 @@ NAMES = [
     "ovs-appctl dpctl/dump-conntrack dummy@ovs-dummy",
     "ovn-nbctl list ACL",
     "ovn-nbctl list NB_Global",
+    "ovs-vsctl list Port",
 ]
 
 
@@ -111,6 +113,23 @@ def test_everything_of_a_switch_is_captured(switch: Switch, monkeypatch: pytest.
     megaflows = {(u.field, u.access, u.mask, u.scope.zone) for u in readings[NAMES[7]].uses}
     assert megaflows >= {("skb_mark", "write", 0xF0, None), ("ct_mark", "write", 2, "5"), ("ct_mark", "read", 1, "5")}
     assert not any(KEY.encode() in c.data for c in node.captures)
+
+
+def test_ports_of_every_bridge_are_devices(switch: Switch, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OVS_RUNDIR", str(switch.folder))
+    monkeypatch.setenv("OVN_RUNDIR", str(switch.folder))
+    shown = Source("show", switch.vsctl("show").encode())
+    found = detect(shown)
+    assert found
+    listed = nodes.read(machine(Budget(30)).gathered.known)
+    for devices in ([d for r in listed for d in r.devices], found[0].read(shown, found[1], Scope()).devices):
+        assert {(d.name, d.kind, d.bridge, d.userspace, d.mark) for d in devices} == {
+            ("br0", "internal", "br0", True, None),
+            ("br-old", "internal", "br-old", True, None),
+            ("p1", "dummy", "br0", True, None),
+            ("p2", "dummy", "br0", True, None),
+            ("t1", "vxlan", "br0", True, 100),
+        }
 
 
 def test_every_way_to_list_a_datapath_says_the_same(switch: Switch) -> None:

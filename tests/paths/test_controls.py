@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from _pytest.mark import ParameterSet
 
 from markreg.audit import audit
 from markreg.inputs import gather
 from markreg.model import Finding
 from markreg.registry.load import load
 from markreg.resources import builtin_registry
-from tests.paths.notation import iptables, nft
+from tests.paths.notation import WRITTEN, Control, control, nft
 
-CONTROLS = sorted((Path(__file__).parent / "controls").glob("*.control"))
-WRITTEN = {"iptables": ("iptables-save.txt", iptables), "nft": ("nft.txt", nft)}
-LOUD = ("MK101", "MK102", "MK104")
-
-
-def parts(path: Path) -> tuple[str, str, str]:
-    """The code that is expected, the colliding rules, the excluded ones."""
-    _, colliding, excluded = path.read_text(encoding="utf-8").split("\n[")
-    head, _, colliding = colliding.partition("\n")
-    return head.split()[-1], colliding, excluded.partition("\n")[2]
+CONTROLS = [control(path) for path in sorted((Path(__file__).parent / "controls").glob("*.control"))]
+LOUD = ("MK101", "MK102", "MK104", "MK105", "MK107")
+WALKED = ("MK101", "MK102", "MK104")
 
 
 def found(folder: Path, files: dict[str, str]) -> list[Finding]:
@@ -37,18 +32,35 @@ def loud(findings: list[Finding]) -> list[str]:
     return [f.code for f in findings if f.code in LOUD and f.severity != "note"]
 
 
-@pytest.mark.parametrize("kind", WRITTEN)
-@pytest.mark.parametrize("control", CONTROLS, ids=lambda p: p.stem)
-def test_a_control_and_its_twin(control: Path, kind: str, tmp_path: Path) -> None:
-    code, colliding, excluded = parts(control)
-    name, write = WRITTEN[kind]
-    met = found(tmp_path / "collides", {name: write(colliding)})
-    assert set(loud(met)) == {code}
-    finding = next(f for f in met if f.code == code)
-    assert finding.severity == "error"
-    assert finding.path[0]["step"] in ("write", "victim")
-    assert finding.path[-1]["step"] == "read"
-    assert not loud(found(tmp_path / "excluded", {name: write(excluded)}))
+def each() -> Iterator[ParameterSet]:
+    """Every control in every kind of notation; what it needs and is not there yet is expected to fail."""
+    for one in CONTROLS:
+        for kind in one.kinds:
+            missing = one.needs.get(kind)
+            marks = [pytest.mark.xfail(strict=True, reason=missing, raises=AssertionError)] if missing else []
+            yield pytest.param(one, kind, marks=marks, id=f"{one.name}-{kind}")
+
+
+@pytest.mark.parametrize(("one", "kind"), list(each()))
+def test_a_control_and_its_twins(one: Control, kind: str, tmp_path: Path) -> None:
+    for number, case in enumerate(one.cases):
+        findings = found(tmp_path / str(number), case.inputs(kind))
+        heard = set(loud(findings))
+        if case.excluded:
+            assert heard <= set(case.codes)
+            assert set(case.codes) <= {f.code for f in findings}
+            continue
+        assert heard == set(case.codes)
+        finding = next(f for f in findings if f.code == case.codes[0])
+        if finding.code in WALKED:
+            assert finding.severity == case.severity
+            assert finding.path[0]["step"] in ("write", "victim")
+        assert finding.path[-1]["step"] == "read"
+
+
+def test_a_control_has_both() -> None:
+    assert all({case.excluded for case in one.cases} == {False, True} for one in CONTROLS)
+    assert all(case.codes for one in CONTROLS for case in one.cases if not case.excluded)
 
 
 WRITER = "raw PREROUTING > cali-w\nraw cali-w | -j MARK --set-xmark 0x40000/0x40000\n"

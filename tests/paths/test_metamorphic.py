@@ -10,9 +10,9 @@ from markreg.formats import iptables
 from markreg.model import Finding, Node, Owned, Scope
 from markreg.paths.analysis import Paths
 from markreg.source import Source
+from tests.paths.notation import WRITTEN, nft
 from tests.paths.notation import iptables as written
-from tests.paths.notation import nft
-from tests.paths.test_controls import CONTROLS, WRITTEN, found, loud, parts
+from tests.paths.test_controls import CONTROLS, found, loud
 
 WRITER = "raw PREROUTING > cali-w\nraw cali-w | -i cali+ -j MARK --set-xmark 0x40000/0x40000\n"
 READER = "filter FORWARD > ts-r\nfilter ts-r | -m mark --mark 0x40000/0xff0000 -j ACCEPT\n"
@@ -31,12 +31,17 @@ def said(findings: list[Finding]) -> list[tuple[object, ...]]:
 
 @pytest.mark.parametrize("kind", WRITTEN)
 def test_renaming_changes_nothing(kind: str, tmp_path: Path) -> None:
-    name, write = WRITTEN[kind]
-    for number, control in enumerate(CONTROLS):
-        _, colliding, _ = parts(control)
-        renamed = colliding.replace("cali-w", "cali-otherwise").replace("ts-r", "ts-reads").replace("eth", "ens")
-        one, two = (found(tmp_path / f"{number}{n}", {name: write(text)}) for n, text in enumerate((colliding, renamed)))
-        assert said(one) == said(two), control.stem
+    for number, control in enumerate(c for c in CONTROLS if kind in c.kinds):
+        colliding = next(c.inputs(kind) for c in control.cases if not c.excluded)
+        renamed = {name: _renamed(text) for name, text in colliding.items()}
+        one, two = (found(tmp_path / f"{number}{n}", files) for n, files in enumerate((colliding, renamed)))
+        assert said(one) == said(two), control.name
+
+
+def _renamed(text: str) -> str:
+    for old, new in (("cali-w", "cali-otherwise"), ("cali_w", "cali_otherwise"), ("ts-r", "ts-reads"), ("ts_r", "ts_reads"), ("eth", "ens")):
+        text = text.replace(old, new)
+    return text
 
 
 @pytest.mark.parametrize("kind", WRITTEN)

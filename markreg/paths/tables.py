@@ -1,0 +1,372 @@
+"""A write's way through the tables of Open vSwitch: where its bits may still be, and what is known of the packets there.
+
+Reaching definitions of one write over tables. A state has the bits that are still as the write left them, on some way, and what holds
+for the packet on every way: values of header fields that it matched, of registers that it was given. A flow that asks something else is
+not met. ``resubmit`` comes back with what the table left; ``clone`` and a group's bucket are undone; ``ct(table=…)`` begins anew
+(ofproto/ofproto-dpif-xlate.c xlate_table_action, xlate_group_bucket, compose_recirculate_action).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from markreg.switching import (
+    ALL_STATES,
+    CT_STATE,
+    CT_ZONE,
+    END,
+    HEADERS,
+    MARKED,
+    TRACKED,
+    Change,
+    Copied,
+    Entry,
+    Flows,
+    Forget,
+    Go,
+    Leave,
+    Step,
+    Test,
+)
+
+# By field the bits that are known, as mask and value.
+Known = dict[str, tuple[int, int]]
+Key = tuple[str, str]
+# ``in``: at a table's flows; ``back``: at the end of a table, from where the write's packet returns.
+Node = tuple[str, Key]
+_NOWHERE: Node = ("", ("", ""))
+
+_MOST_COVERS = 64
+_SHORT = 3
+_CONNTRACK = frozenset({CT_STATE, CT_ZONE})
+START: Known = {**{f"ovs.reg{n}": (0xFFFFFFFF, 0) for n in range(32)}, "ovs.metadata": ((1 << 64) - 1, 0), CT_STATE: (ALL_STATES, 0)}
+
+
+@dataclass(slots=True)
+class State:
+    """``live``: bits of the field as the write left them; ``known`` as above."""
+
+    live: int
+    known: Known
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A call of a table: in which flow, and what follows it. ``inside``: what follows is undone (``clone``)."""
+
+    entry: Entry
+    rest: tuple[Step, ...]
+    inside: bool
+
+
+class Bridge:
+    """The flows and groups of a bridge. ``peers``: bridges behind its patch ports."""
+
+    def __init__(self, name: str, dumps: Sequence[Flows], peers: Iterable[str] = ()) -> None:
+        self.name = name
+        self.peers = tuple(peers)
+        self.saves = frozenset().union(*(d.saves for d in dumps))
+        self.alg = any(d.alg for d in dumps)
+        self.tables: dict[str, list[Entry]] = {}
+        self.misses: dict[str, bool] = {}
+        self.sites: dict[str, list[Site]] = {}
+        self.met: set[Entry] = set()
+        for dump in dumps:
+            self._add(dump.entries)
+        steps = [(e, s, rest, inside) for there in self.tables.values() for e in there for s, rest, inside in _walked(e.steps)]
+        self.changed, self.unsure = _changed(s for _, s, _, _ in steps)
+        for entry, step, rest, inside in steps:
+            if isinstance(step, Go) and step.kind == "call":
+                self.sites.setdefault(step.target or entry.table, []).append(Site(entry, rest, inside))
+
+    def _add(self, entries: Iterable[Entry]) -> None:
+        """Those of one dump, without what others of a higher priority hide."""
+        tables: dict[str, list[Entry]] = {}
+        for entry in entries:
+            tables.setdefault(entry.table, []).append(entry)
+        for table, there in tables.items():
+            above: dict[tuple[Test, ...], int] = {}
+            for entry in there:
+                if entry.whole and entry.lasts and len(entry.guard) <= _SHORT:
+                    above[entry.guard] = max(entry.priority, above.get(entry.guard, 0))
+            covers = sorted(above.items(), key=lambda c: (len(c[0]), c[0]))[:_MOST_COVERS]
+            kept = [e for e in there if e.learned or not any(p > e.priority and _covers(guard, e.guard) for guard, p in covers)]
+            self.tables.setdefault(table, []).extend(kept)
+            self.misses[table] = self.misses.get(table, True) and () not in above
+            self.met.update(kept)
+
+    @property
+    def starts(self) -> tuple[str, ...]:
+        """The tables at which packets enter: 0, or with names those that nothing leads to; none where table 0 is not in the dump."""
+        if "0" in self.tables:
+            return ("0",)
+        own = [t for t in self.tables if not t.startswith("group ") and t != END]
+        if any(t.isdecimal() for t in own):
+            return ()
+        return tuple(t for t in own if t not in self.sites)
+
+
+def _covers(above: tuple[Test, ...], guard: tuple[Test, ...]) -> bool:
+    """Whether all that ``guard`` lets through matches ``above``."""
+    return all(any(t.name == c.name and t.mask & c.mask == c.mask and t.value & c.mask == c.value for t in guard) for c in above)
+
+
+def _walked(steps: tuple[Step, ...], inside: bool = False) -> Iterator[tuple[Step, tuple[Step, ...], bool]]:
+    """Every step with what follows it in its list."""
+    for number, step in enumerate(steps):
+        yield step, steps[number + 1 :], inside
+        if isinstance(step, Copied):
+            yield from _walked(step.steps, True)
+
+
+def _changed(steps: Iterable[Step]) -> tuple[frozenset[str], frozenset[str]]:
+    """The fields that any flow changes, and those that a match may see otherwise than they are (``resubmit(port,…)``)."""
+    changed: set[str] = set()
+    unsure: set[str] = set()
+    for step in steps:
+        if isinstance(step, Change):
+            changed.add(step.name)
+        elif isinstance(step, Forget):
+            changed |= step.names
+        elif isinstance(step, Go) and step.kind == "call":
+            unsure |= step.loses
+        elif isinstance(step, Go) and step.kind == "again":
+            changed |= _CONNTRACK
+    return frozenset(changed | unsure), frozenset(unsure)
+
+
+def fits(guard: Iterable[Test], known: Known) -> bool:
+    """Whether a packet of which ``known`` holds may match. Marks themselves never say no: that is what is contended for."""
+    for name, mask, value in guard:
+        have = known.get(name)
+        if have is not None and (have[1] ^ value) & have[0] & mask:
+            return False
+    return True
+
+
+def with_guard(known: Known, guard: Iterable[Test], without: frozenset[str]) -> Known:
+    """What holds for a packet that matched; nothing of the fields ``without``."""
+    found = dict(known)
+    for name, mask, value in guard:
+        if name not in without:
+            have = found.get(name, (0, 0))
+            found[name] = have[0] | mask, have[1] | value
+    return found
+
+
+def _both(a: Known, b: Known) -> Known:
+    """What holds either way."""
+    if a == b:
+        return a
+    found: Known = {}
+    for name, (mask, value) in a.items():
+        other = b.get(name)
+        if other is not None and (same := mask & other[0] & ~(value ^ other[1])):
+            found[name] = same, value & same
+    return found
+
+
+class Spread:
+    """What becomes of ``bits`` of a field that one write leaves. ``hulls``: what holds of all packets at a table.
+
+    ``lost``: it went where nobody can say, or too far: then it may be anywhere.
+    """
+
+    def __init__(
+        self, bridges: Mapping[str, Bridge], name: str, bits: int, value: int | None, hulls: Mapping[Key, State], most: int
+    ) -> None:
+        self.bridges, self.name, self.bits, self.value, self.hulls = bridges, name, bits, value, hulls
+        self.lost = False
+        self.steps = 0
+        self.at: dict[Key, State] = {}
+        self.seen: dict[Entry, int] = {}
+        self.first: dict[Entry, Node] = {}
+        self.before: dict[Node, Node] = {}
+        self._most = most
+        self._kills = not any(name in b.saves for b in bridges.values())
+        self._left: dict[Key, State] = {}
+        self._back: dict[Key, State] = {}
+        self._waits: dict[Key, dict[tuple[object, ...], None]] = {}
+        self._work: dict[tuple[object, ...], None] = {}
+        self._task: tuple[object, ...] = ()
+        self._node = _NOWHERE
+        self._without = MARKED | {name}
+
+    # ---- beginnings
+
+    def enter(self, key: Key, known: Known) -> None:
+        """Packets with all of the bits come to a table from outside."""
+        self._in(key, State(self.bits, {n: k for n, k in known.items() if n not in self._without}), None)
+
+    def begin(self, key: Key, entry: Entry) -> None:
+        """A flow writes the bits."""
+        self._work["write", key, entry] = None
+
+    def run(self) -> None:
+        """Until nothing changes."""
+        while self._work and not self.lost:
+            task = next(iter(self._work))
+            del self._work[task]
+            self._task = task
+            kind, key = task[0], task[1]
+            assert isinstance(key, tuple)
+            if kind == "in":
+                self._node = ("in", key)
+                self._table(key)
+            elif kind == "write":
+                self._node = ("in", key)
+                self._write(key, task[2])  # type: ignore[arg-type]
+            else:
+                self._node = ("back", key)
+                self._return(key, task[2])  # type: ignore[arg-type]
+
+    # ---- tasks
+
+    def _table(self, key: Key) -> None:
+        bridge, state = self.bridges[key[0]], self.at[key]
+        left = State(0, {})
+        if key[1] not in bridge.tables or bridge.misses[key[1]]:
+            left = State(state.live, state.known)
+        for entry in bridge.tables.get(key[1], ()):
+            if not fits((t for t in entry.guard if t.name not in bridge.unsure), state.known):
+                continue
+            known = with_guard(state.known, entry.guard, self._without | bridge.unsure)
+            end = self._list(entry.steps, State(state.live, known), key, entry)
+            if end is not None and end.live:
+                left = end if not left.live else State(left.live | end.live, _both(left.known, end.known))
+        if left.live:
+            self._join(self._left, key, left, self._waits.get(key, ()))
+
+    def _write(self, key: Key, entry: Entry) -> None:
+        bridge = self.bridges[key[0]]
+        hull = self.hulls[key].known if key in self.hulls else {}
+        if not fits((t for t in entry.guard if t.name not in bridge.unsure), {n: k for n, k in hull.items() if n not in self._without}):
+            return
+        known = with_guard({n: k for n, k in hull.items() if n not in self._without}, entry.guard, self._without | bridge.unsure)
+        end = self._list(entry.steps, State(0, known), key, entry)
+        if end is not None and end.live:
+            self._returned(key, end)
+        if END in bridge.tables:
+            self._in((key[0], END), State(self.bits, {}), self._node)
+
+    def _return(self, key: Key, site: Site) -> None:
+        """Back to a flow that may have called the table where the write is."""
+        bridge, state = self.bridges[key[0]], self._back[key]
+        above = (key[0], site.entry.table)
+        facts = dict(self.hulls[above].known) if above in self.hulls else {}
+        facts = with_guard(facts, site.entry.guard, self._without)
+        facts = {n: k for n, k in facts.items() if n not in bridge.changed and n not in self._without}
+        if not fits((Test(n, *k) for n, k in facts.items()), state.known):
+            return
+        known = with_guard(state.known, (Test(n, *k) for n, k in facts.items()), frozenset())
+        end = self._list(site.rest, State(state.live, known), above, site.entry)
+        if end is not None and end.live and not site.inside:
+            self._returned(above, end)
+
+    # ---- a list
+
+    def _list(self, steps: Sequence[Step], state: State, key: Key, entry: Entry) -> State | None:
+        """The state after a list; None where nothing of the write is left, or a call has not come back yet."""
+        bridge, live, known = self.bridges[key[0]], state.live, dict(state.known)
+        writing = self._task[0] == "write"  # the write may still come, or come again
+        self.steps += 1 + len(steps)
+        if self.steps > self._most:
+            self.lost = True
+        for step in steps:
+            if live:
+                self._note(entry, live)
+            elif not writing:
+                return None
+            if isinstance(step, Change):
+                live = self._change(step, live, known)
+            elif isinstance(step, Forget):
+                for name in step.names:
+                    known.pop(name, None)
+            elif isinstance(step, Leave):
+                self._leave(bridge, State(live, known))
+            elif isinstance(step, Copied):
+                self._list(step.steps, State(live, known), key, entry)
+            elif step.kind == "again":
+                if live and step.target:
+                    again = {n: k for n, k in known.items() if n not in _CONNTRACK and n not in step.loses}
+                    self._in((key[0], step.target), State(live, {**again, CT_STATE: (TRACKED, TRACKED)}), self._node)
+                for name in _CONNTRACK:
+                    known.pop(name, None)
+            elif step.kind == "copy":
+                if live:
+                    self.lost = self.lost or step.target not in bridge.tables
+                    self._in((key[0], step.target), State(live, known), self._node)
+            else:
+                target = (key[0], step.target or entry.table)
+                stable = {n: k for n, k in known.items() if n not in bridge.changed}
+                if not live:
+                    known = stable
+                    continue
+                self._in(target, State(live, {n: k for n, k in known.items() if n not in step.loses}), self._node)
+                self._waits.setdefault(target, {})[self._task] = None
+                left = self._left.get(target)
+                if left is None and not writing:
+                    return None
+                live, known = (left.live, {**left.known, **stable}) if left else (0, stable)
+        if live:
+            self._note(entry, live)
+        return State(live, known)
+
+    def _change(self, step: Change, live: int, known: Known) -> int:
+        if step.name != self.name:
+            if step.name not in MARKED:
+                mask, value = known.get(step.name, (0, 0))
+                if step.value is None:
+                    known[step.name] = mask & ~step.mask, value & ~step.mask
+                else:
+                    known[step.name] = mask | step.mask, (value & ~step.mask) | step.value
+            return live
+        if self._kills and not step.own:
+            live &= ~step.mask
+        same = self.value is None or step.value is None or not (self.value ^ step.value) & step.mask & self.bits
+        if self._task[0] == "write" and same and step.mask & self.bits:
+            live |= step.mask & self.bits
+        return live
+
+    def _leave(self, bridge: Bridge, state: State) -> None:
+        """Through a patch port nothing goes but the packet and its mark (ofproto/ofproto-dpif-xlate.c patch_port_output)."""
+        if state.live and self.name == "skb_mark":
+            known = {n: k for n, k in state.known.items() if n in HEADERS and not n.startswith("in_port")}
+            for peer in bridge.peers:
+                for start in self.bridges[peer].starts:
+                    self._in((peer, start), State(state.live, {**known, **START}), self._node)
+
+    # ---- states
+
+    def _note(self, entry: Entry, live: int) -> None:
+        self.seen[entry] = self.seen.get(entry, 0) | live
+        self.first.setdefault(entry, self._node)
+
+    def _in(self, key: Key, state: State, node: Node | None) -> None:
+        self._join(self.at, key, state, (("in", key),))
+        if node is not None and node != ("in", key):
+            self.before.setdefault(("in", key), node)
+
+    def _returned(self, key: Key, state: State) -> None:
+        sites = self.bridges[key[0]].sites.get(key[1], ())
+        self._join(self._back, key, state, [("back", key, site) for site in sites])
+        if self._node != ("back", key):
+            self.before.setdefault(("back", key), self._node)
+
+    def _join(self, states: dict[Key, State], key: Key, state: State, tasks: Iterable[tuple[object, ...]]) -> None:
+        old = states.get(key)
+        if old is not None:
+            live, known = old.live | state.live, _both(old.known, state.known)
+            if live == old.live and known == old.known:
+                return
+            state = State(live, known)
+        states[key] = state
+        self._work.update(dict.fromkeys(tasks))
+
+    def way(self, node: Node) -> tuple[Node, ...]:
+        """How it came there, from the write."""
+        found = [node]
+        while (node := self.before.get(node, _NOWHERE)) != _NOWHERE and node not in found:
+            found.append(node)
+        return tuple(reversed(found))
