@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -92,9 +92,16 @@ class Entry:
 @dataclass(frozen=True, slots=True)
 class Flows:
     """All flows or groups of one dump. ``saves``: fields that flows put aside, into registers or on the stack, where no statement of a
-    mark shows them. ``alg``: connections may have others' marks by a helper."""
+    mark shows them. ``alg``: connections may have others' marks by a helper. The rest is for `at`."""
 
     entries: tuple[Entry, ...]
-    by_line: Mapping[int, tuple[Entry, ...]]
+    kinds: Sequence[tuple[Entry, ...]]
+    index: Sequence[int]
+    more: Mapping[int, tuple[Entry, ...]]
     saves: frozenset[str]
     alg: bool
+
+    def at(self, line: int) -> tuple[Entry, ...]:
+        """What stands in a line: a flow and what comes of it, or the buckets of a group."""
+        kind = self.index[line - 1] if 0 < line <= len(self.index) else -1
+        return (*self.kinds[kind], *self.more.get(line, ())) if kind >= 0 else ()

@@ -14,6 +14,11 @@ def keeps(kind: str) -> bool:
     return kind in _data()[0]
 
 
+def protocols(kind: str) -> tuple[str, ...]:
+    """The protocols of the packets that such a device sends, as rules name them; none for a kind that keeps no mark."""
+    return _data()[0].get(kind, ())
+
+
 def kind_of(name: str) -> str:
     """The kind of device that a name is known to stand for, empty if it is not known. The name may be a condition's (``flannel.*``),
     which stands for those that end in a number."""
@@ -22,9 +27,10 @@ def kind_of(name: str) -> str:
 
 
 @cache
-def _data() -> tuple[frozenset[str], tuple[tuple[str, str], ...]]:
-    """The kinds that keep marks; patterns of names with their kinds."""
+def _data() -> tuple[dict[str, tuple[str, ...]], tuple[tuple[str, str], ...]]:
+    """The kinds that keep marks, with their protocols; patterns of names with their kinds."""
     import tomllib
 
     data = tomllib.loads((data_root() / "rules" / "devices.toml").read_text(encoding="utf-8"))
-    return frozenset(data["keep"]), tuple((name, device["kind"]) for device in data["device"] for name in device["names"])
+    names = tuple((name, device["kind"]) for device in data["device"] for name in device["names"])
+    return {kind: tuple(found) for kind, found in data["keep"].items()}, names

@@ -98,3 +98,10 @@ def test_a_document_in_one_line_can_be_cut() -> None:
     assert source.locate(3, "ei") == (3, 5)
     assert [source.real(n, 1) for n in range(1, 6)] == [(1, 1), (1, 7), (1, 12), (2, 1), (2, 7)]
     assert Source("x", b"a\nb").real(2, 1) == (2, 1)
+
+
+def test_a_statement_may_be_longer_than_its_line() -> None:
+    source = Source("x", "ä\nb {\n c\n}\nd".encode())
+    source.stretch(3, 3, 11)
+    assert [source.statement(n) for n in (1, 2, 3, 5, 9)] == ["ä", "b {", "b {\n c\n}", "d", ""]
+    assert source.line(3) == " c"

@@ -192,8 +192,7 @@ class _Reader:
         uses = [use for line, mark in block.marks if (use := self._use(block, line, mark, scope))]
         self.uses.extend(uses)
         lookup = next((use for use in uses if use.access == "read"), None)
-        if block.kind == "policy" or lookup:
-            self.rules.append(Rule("xfrm", scope, self.path, block.line, block.priority, block.action, "", block.selectors(), lookup))
+        self.rules.append(Rule("xfrm", scope, self.path, block.line, block.priority, block.action, "", block.selectors(), lookup))
 
     def _use(self, block: _Block, line: int, mark: Mark, scope: Scope) -> Use | None:
         if not mark.mask:

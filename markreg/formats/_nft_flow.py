@@ -29,11 +29,12 @@ _LAST = re.compile(
 )
 _SILENT = re.compile(
     rf"{START}(?:counter(?:\s+(?:packets\s+\d+\s+bytes\s+\d+|name\s+\S+))?"
-    r"|log(?:\s+(?:prefix(?:\s+\"\")?|level(?:\s+(?:emerg|alert|crit|err|warn|notice|info|debug|audit))?|group\s+\d+|flags(?:\s+[\w,\s]+?)?"
-    r"|snaplen\s+\d+|queue-threshold\s+\d+))*"
+    r"|log(?:\s+(?:prefix(?:\s+\"\")?|level(?:\s+(?:emerg|alert|crit|err|warn|notice|info|debug|audit))?|group\s+\d+"
+    r"|flags(?:\s+(?:tcp (?:sequence(?:,options)?|options)|ip options|skuid|ether|all|\"\"))*|snaplen\s+\d+|queue-threshold\s+\d+))*"
     rf"|meta\s+nftrace\s+set\s+\d+|notrack|last(?:\s+used\s+\w+)?|xt\s+match\s+\"?comment\"?)(?![\w.\0-])|[;\s]+"
 )
-_CHOICE = re.compile(r"(?:[\w-]+\s+)*vmap\s+(?:@\S+|\{[^{}]*\})")
+_KEY = r"(?:(?:meta|ct|ip6?|tcp|udp|udplite|sctp|dccp|th|ether|vlan|arp|icmp|icmpv6|socket|rt|ah|esp|comp) )?[\w-][\w\0.-]*"
+_CHOICE = re.compile(rf"{START}(?:{_KEY}(?: \. {_KEY})* )?vmap (?:@\S+|\{{[^{{}}]*\}})")
 _VMAP = re.compile(rf"{START}vmap{END}")
 _NAMED = re.compile(rf"{START}vmap\s+@")
 _MAP = re.compile(rf"{START}map{END}")
@@ -91,10 +92,10 @@ def _certain(clauses: tuple[str, ...], several: bool) -> tuple[str, ...]:
 
 def _without(text: str, clauses: tuple[str, ...]) -> str:
     """A rule without its clauses; those that ask something else, too, stay."""
-    for clause in clauses:
-        if not _joined(clause):
+    for clause in sorted(clauses, key=len, reverse=True):
+        if clause and not _joined(clause):
             # A map that lacks the key ends the rule (net/netfilter/nft_lookup.c).
-            text = text.replace(clause, " map " if _MAP.search(clause) else " ", 1)
+            text = re.sub(rf"(?<![\w.]){re.escape(clause)}(?![\w.])", " map " if _MAP.search(clause) else " ", text)
     return " ".join(text.split())
 
 

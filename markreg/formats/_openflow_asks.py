@@ -9,12 +9,11 @@ from markreg.bits import BitsError, full, parse_int
 from markreg.formats._openflow_fields import parts
 from markreg.formats._openflow_scan import priority_of
 from markreg.model import FIELDS
-from markreg.source import blank_quoted
 from markreg.switching import ALL_STATES, CT_STATE, CT_ZONE, Test
 
 # lib/meta-flow.xml: the protocols' short names and what they stand for.
 _IP, _IPV6 = 0x0800, 0x86DD
-_KEYWORDS: dict[str, tuple[int, int | None]] = {
+KEYWORDS: dict[str, tuple[int, int | None]] = {
     "ip": (_IP, None),
     "ipv6": (_IPV6, None),
     "arp": (0x0806, None),
@@ -59,39 +58,42 @@ NAMES = {
     "tunnel_id": ("tun_id", 64),
     **{f"{p}{side}": (f"tp{side}", 16) for p in ("tp", "tcp", "udp", "sctp") for side in ("_src", "_dst")},
 }
-# Keys of a line that are no part of its match.
-_ATTRIBUTES = frozenset(
-    {"cookie", "duration", "table", "table_id", "n_packets", "n_bytes", "n_offload_packets", "n_offload_bytes", "idle_age", "hard_age"}
-    | {"priority", "importance", "send_flow_rem", "check_overlap", "reset_counts", "no_packet_counts", "no_byte_counts", "add", "modify"}
+# What of a line is no part of its match.
+_ATTRIBUTES = (
+    *("cookie", "duration", "table", "table_id", "n_packets", "n_bytes", "n_offload_packets", "n_offload_bytes", "idle_age", "hard_age"),
+    *("idle_timeout", "hard_timeout", "priority", "importance", "send_flow_rem", "check_overlap", "reset_counts", "no_packet_counts"),
+    *("no_byte_counts", "add", "modify"),
 )
-_TIMEOUTS = frozenset({"idle_timeout", "hard_timeout"})
+_ATTRIBUTE = re.compile(rf"(?<![^,\s])(?:{'|'.join(_ATTRIBUTES)})(?:=(?:\"[^\"]*\"|[^,\s]*)|(?=[,\s]|$))[,\s]*")
+_PARTS = re.compile(r"table|cookie|timeout|importance|_flow|_overlap|_counts")
+_TABLE = re.compile(r"(?<![\w-])table(?:_id)?=(\"[^\"]*\"|[^,\s]+)")
+_PRIORITY = re.compile(r"(?<![\w-])priority=([0-9]+)")
 CLAUSE = re.compile(r"([A-Za-z_][\w-]*)(?:=(\"[^\"]*\"|[^,\s]*))?")
 _STATE = re.compile(r"([+-])([a-z]+)")
 
 
 def head_of(head: str) -> tuple[str, int, str, bool]:
-    """Table, priority and match of a flow, and whether it stays until it is deleted."""
-    table, priority, lasts = "0", 32768, True
-    blank = blank_quoted(head) if '"' in head else head
-    asks = []
-    for found in CLAUSE.finditer(blank):
-        name = found[1]
-        if name in ("table", "table_id"):
-            table = head[found.start(2) : found.end(2)].strip('"')
-        elif name == "priority":
-            priority = priority_of(found[2] or "")
-        elif name in _TIMEOUTS:
-            lasts = False
-        elif name not in _ATTRIBUTES:
-            asks.append(head[found.start() : found.end()])
-    return table, priority, ",".join(asks), lasts
+    """Table, priority and match of a flow, the match's clauses parted by commas, and whether it stays until it is deleted."""
+    lasts = "_timeout=" not in head
+    at = head.find(" priority=")
+    if at >= 0:  # as dumps print it, what stands behind is the match
+        first, _, asks = head[at + 10 :].rstrip().partition(",")
+        start = head.find(" table=", 0, at)
+        table = head[start + 7 : head.find(",", start)] if start >= 0 else ""
+        if table.isalnum() and first.isdecimal() and " " not in asks and not _PARTS.search(asks):
+            return table, priority_of(first), asks, lasts
+    found, priority = _TABLE.search(head), _PRIORITY.search(head)
+    asks = _ATTRIBUTE.sub("", head).strip(", \t\r")
+    if " " in asks or "\t" in asks:
+        asks = ",".join(asks.replace(",", " ").split())
+    return found[1].strip('"') if found else "0", priority_of(priority[1]) if priority else 32768, asks, lasts
 
 
 @lru_cache(8192)
 def tests(name: str, text: str) -> tuple[Test, ...] | None:
     """What one clause asks; None where it asks something else, or more."""
     if not text:
-        known = _KEYWORDS.get(name)
+        known = KEYWORDS.get(name)
         if known is None:
             return None
         return (Test("dl_type", 0xFFFF, known[0]), *(() if known[1] is None else (Test("nw_proto", 0xFF, known[1]),)))

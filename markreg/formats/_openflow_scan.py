@@ -50,7 +50,7 @@ _WARNING = re.compile(r"^[^|]*\|(?:\d+\||[^|]*\|)?[^|]*\|?(?:WARN|INFO|ERR|DBG|E
 _DEFAULT_PRIORITY = 32768
 
 
-def _lines(data: bytes) -> Iterator[str]:
+def lines(data: bytes) -> Iterator[str]:
     """The lines of a dump, without their ends."""
     at = 0
     while at < len(data):
@@ -97,7 +97,7 @@ class Scan:
         """Every line of the dump."""
         memo, tables, actions, number, whole = self._memo, self.tables, self.actions, 0, ""
         marks = not any(name.startswith(PREFIX) for name in self.asked)
-        for line in _lines(data):
+        for line in lines(data):
             number += 1
             head, found, tail = line.partition("actions=")
             if not found or '"' in head or "group_id=" in head:

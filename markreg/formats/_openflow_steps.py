@@ -56,11 +56,12 @@ def as_set(steps: tuple[Step, ...]) -> tuple[Step, ...]:
 
 
 class Steps:
-    """The steps of one list. ``saves`` as in Flows; ``extra``: the flows that come of it, and its part of the action set."""
+    """The steps of one list. ``saves`` as in Flows; ``extra``: the flows that come of it, and its part of the action set.
+    ``only``: the field of which numbers are kept, where not all are."""
 
-    def __init__(self, text: str, values: bool) -> None:
+    def __init__(self, text: str, only: str | None = None) -> None:
         self.text = text
-        self.values = values
+        self.only = only
         self.saves: set[str] = set()
         self.extra: list[Entry] = []
 
@@ -72,7 +73,7 @@ class Steps:
 
     def _step(self, op: Op, item: Item) -> Iterator[Step]:
         if isinstance(op, Set):
-            yield Change(op.field, op.mask, op.value if self.values else None)
+            yield Change(op.field, op.mask, op.value if self.only in (None, op.field) else None)
         elif isinstance(op, Copy):
             if op.source.field != op.to.field:
                 self.saves.add(op.source.field)

@@ -55,9 +55,11 @@ class Paths:
 
     def __init__(self, node: Node, sources: Mapping[str, Source], readers: Mapping[str, Reader], granted: Granted = nothing) -> None:
         self._node, self._sources, self._readers, self._granted = node, sources, readers, granted
-        # What a repository holds are not all flows of a bridge.
-        switches = None if node.repository else Switches(node.pipelines, sources, node.devices, node.rows)
-        self._zones = Zones(node.pipelines, node.zones, switches)
+        # What a repository holds are not all flows of a bridge, nor is what is left of a truncated dump.
+        paths = {p.path for p in node.problems}
+        broken = {(p.netns, p.bridge) for p in node.pipelines if p.path in paths}
+        whole = [] if node.repository else [p for p in node.pipelines if (p.netns, p.bridge) not in broken]
+        self._zones = Zones(node.pipelines, node.zones, Switches(whole, sources, node.devices, node.rows))
         self._regions: list[Region] | None = None
         self._collisions: list[Collision] | None = None
         self.gave_up: list[tuple[str, int]] = []

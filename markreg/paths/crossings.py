@@ -7,43 +7,50 @@ the inputs show the device, else only by packets that pass a rule which names it
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from markreg.devices import Device, Sysctl
 from markreg.flow import Guard
 from markreg.model import Rule
 from markreg.paths.uses import families_meet
-from markreg.tunnels import keeps, kind_of
+from markreg.tunnels import keeps, kind_of, protocols
 
 _LO = "lo"
-_OFF = {"loopback", "answered", "encapsulated", "offloaded"}
 
 
 @dataclass(frozen=True, slots=True)
 class Crossing:
     """From the end of the life ``source`` to the start of ``target``: by devices ``out`` and ``into`` (empty: any).
 
-    ``shown``: the inputs show the device; else a rule on the way must name it. ``text`` is what a witness prints.
+    ``protocols``: of the packet outside, which is the one that begins where ``inner`` is false. ``shown``: the inputs show the device;
+    else a rule on the way must name it. ``text`` is what a witness prints.
     """
 
     source: str
     target: str
     text: str
+    protocols: tuple[str, ...]
     out: tuple[str, ...] = ()
     into: tuple[str, ...] = ()
     shown: bool = True
 
+    @property
+    def inner(self) -> bool:
+        """Whether the packet that goes on was in the one before."""
+        return self.target != "encapsulated"
+
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What the inputs show of one namespace. ``tunnels``: devices that encapsulate and keep the mark; ``listed``: all devices were seen.
+    """What the inputs show of one namespace. ``tunnels``: devices that encapsulate and keep the mark, with their kinds;
+    ``listed``: all devices were seen.
 
     ``transforms``: families with IPsec policies. ``loops``: a rule names lo. ``offloads``: a rule fills a flowtable.
     """
 
     loops: bool = False
-    tunnels: tuple[str, ...] = ()
+    tunnels: tuple[tuple[str, str], ...] = ()
     listed: bool = False
     transforms: tuple[str, ...] = ()
     offloads: bool = False
@@ -51,28 +58,44 @@ class Evidence:
 
     def lives(self, family: str, every: Iterable[str]) -> set[str]:
         """The lives that packets may have."""
-        answers = any(self._set(f"net.{f}.fwmark_reflect") for f in _ROOT[family]) or self._set("net.ipv4.tcp_fwmark_accept")
-        on = {"loopback": self.loops, "answered": bool(answers), "encapsulated": bool(self.crossings(family)), "offloaded": self.offloads}
-        return {name for name in every if name not in _OFF or on[name]}
+        if family == "arp":
+            return {"input", "output", "bridged"}
+        on = {"loopback": self.loops, "offloaded": self.offloads}
+        on |= {"answered": self.answered(family) is not None, "encapsulated": bool(self.crossings(family))}
+        return {name for name in every if on.get(name, True)}
 
     def crossings(self, family: str) -> tuple[Crossing, ...]:
         """The ways from one life to another."""
         found: list[Crossing] = []
-        ways = [("tunnel", self.tunnels, self.listed)] if self.tunnels else []
-        ways += [("IPsec", (), True)] if any(families_meet(family, f) for f in self.transforms) else []
-        for text, devices, shown in ways if family != "arp" else []:
-            found += [Crossing(s, "encapsulated", f"into the {text}", devices, (), shown) for s in ("forward", "output", "encapsulated")]
-            found += [Crossing("input", t, f"out of the {text}", (), devices, shown) for t in ("forward", "input")]
+        for text, outer, devices, shown in self._ways(family):
+            found += [
+                Crossing(v, "encapsulated", f"into the {text}", outer, devices, (), shown) for v in ("forward", "output", "encapsulated")
+            ]
+            found += [Crossing("input", v, f"out of the {text}", outer, (), devices, shown) for v in ("forward", "input")]
         return tuple(found)
+
+    def _ways(self, family: str) -> Iterator[tuple[str, tuple[str, ...], tuple[str, ...], bool]]:
+        if family == "arp":
+            return
+        for outer in dict.fromkeys(protocols(kind) for _, kind in self.tunnels):
+            yield "tunnel", outer, tuple(name for name, kind in self.tunnels if protocols(kind) == outer), self.listed
+        if any(families_meet(family, f) for f in self.transforms):
+            yield "IPsec tunnel", protocols("xfrm"), (), True
 
     def bridged(self, family: str) -> bool | None:
         """Whether bridged packets meet the hooks of their family; None where no input says it."""
         found = [s for s in self.sysctls if s.name == f"net.bridge.bridge-nf-call-{_TOOL[family]}"]
-        return bool(found[-1].value) if found else None
+        return any(s.value for s in found) if found else None
+
+    def answered(self, family: str) -> tuple[str, ...] | None:
+        """The protocols in which an answer gets the mark of what it answers; all for none of them; None if the kernel does not do it."""
+        if any(self._set(f"net.{f}.fwmark_reflect") for f in _ROOT[family]):
+            return ()
+        return ("tcp",) if _ROOT[family] and self._set("net.ipv4.tcp_fwmark_accept") else None
 
     def naming(self, guard: Guard) -> bool:
         """Whether a condition holds for no device but those by which packets come back."""
-        known = (_LO, *self.tunnels)
+        known = (_LO, *(name for name, _ in self.tunnels))
         return guard.kind in ("iif", "oif") and not guard.negated and all(v in known for v in guard.values)
 
     def _set(self, name: str) -> bool:
@@ -90,10 +113,10 @@ def evidence(
     """What is shown of a namespace. ``guards``: all conditions of its rules."""
     named = dict.fromkeys(v for g in guards if g.kind in ("iif", "oif") and not g.negated for v in g.values)
     there = [d for d in devices if d.netns == netns and not d.bridge]
-    tunnels = tuple(d.name for d in there if keeps(d.kind))
+    tunnels = [(d.name, d.kind) for d in there] or [(v, kind_of(v)) for v in named]
     return Evidence(
         loops=_LO in named,
-        tunnels=tunnels if there else tuple(v for v in named if keeps(kind_of(v))),
+        tunnels=tuple((name, kind) for name, kind in tunnels if keeps(kind)),
         listed=bool(there),
         transforms=tuple(dict.fromkeys(r.scope.family for r in rules if r.kind == "xfrm" and r.scope.netns == netns)),
         offloads=offloads,

@@ -45,9 +45,10 @@ _CONNTRACK = -200
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Stop:
-    """A use that stands in no chain: a routing rule, a program, a socket."""
+    """A use that stands in no chain: a routing rule, a program, a socket. ``mapped``: only packets that nat has mapped meet it."""
 
     owned: Owned
+    mapped: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,18 +123,18 @@ def courses(ways: Sequence[Life]) -> list[Course]:
     back, from this node and back, over loopback both ways.
 
     Where routing rules ask for marks any packet of it may go any of these ways, back to this node, too: what their tables hold is not
-    known. Where packets are encapsulated there are two connections, which are not told apart.
+    known. What a tunnel sends and receives is a connection of its own.
     """
     asked = any(
         isinstance(e, Stop) and e.owned.use.place.kind == "rule" for life in ways for stage in life.stages for g in stage.groups for e in g
     )
-    looped: Course = {"loopback": CLASSES}
-    if asked or any(life.exits for life in ways):
-        return [dict.fromkeys(LIVES.keys() - looped.keys(), CLASSES), looped]
+    apart: list[Course] = [{"loopback": CLASSES}, {"encapsulated": CLASSES, "input": CLASSES}]
+    if asked:
+        return [dict.fromkeys((name for name in LIVES if name not in ("loopback", "encapsulated")), CLASSES), *apart]
     forwarded: Course = {"forward": CLASSES, "bridged": CLASSES, "offloaded": ("established",)}
     inward: Course = {"input": CLASSES, "answered": CLASSES, "output": _ANSWERS}
     outward: Course = {"output": CLASSES, "input": _ANSWERS, "answered": _ANSWERS}
-    return [forwarded, inward, outward, looped]
+    return [forwarded, inward, outward, *apart]
 
 
 def lives(family: str, blocks: Iterable[Block], stops: Iterable[Owned], evidence: Evidence = NOWHERE) -> tuple[Life, ...]:
@@ -169,12 +170,15 @@ def lives(family: str, blocks: Iterable[Block], stops: Iterable[Owned], evidence
 
 
 def _groups(entries: list[tuple[int, Block | Stop]], lookups: list[Stop]) -> Iterator[tuple[Block | Stop, ...]]:
-    """By priority; after a chain of type route the route is looked up again."""
+    """By priority; after a chain of type route the route is looked up again, and for what a nat chain mapped
+    (net/netfilter/nf_nat_proto.c nf_nat_ipv4_local_fn)."""
     for _, group in groupby(sorted(entries, key=lambda e: e[0]), key=lambda e: e[0]):
         members = tuple(entry for _, entry in group)
         yield members
         if lookups and any(isinstance(m, Block) and m.base.kind == "route" for m in members):
             yield tuple(lookups)
+        if lookups and any(isinstance(m, Block) and m.base.kind == "nat" for m in members):
+            yield tuple(Stop(s.owned, True) for s in lookups)
 
 
 def hooks(owned: Owned) -> tuple[Hook, ...]:

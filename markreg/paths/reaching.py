@@ -135,7 +135,7 @@ class Reaching:
         mapped: State | None = None
         for entry in (e for group in groups for e in group):
             if isinstance(entry, Stop):
-                free, mapped = self._stop(entry, free), self._stop(entry, mapped)
+                free, mapped = free if entry.mapped else self._stop(entry, free), self._stop(entry, mapped)
             elif entry.base.kind != "nat":
                 free = self._base(entry, hook, kind, free, left)[0]
                 mapped = self._base(entry, hook, kind, mapped, left)[0]

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from markreg.model import Owned
+from markreg.model import SKB_MARK, Owned
 from markreg.paths.graph import Block, Item
 from markreg.paths.lives import Life, Stage, Stop
 from markreg.paths.packets import Ends, Packets
 from markreg.paths.uses import connection
+
+# A filter of more rules is one that lets some packets pass.
+_FEW = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +45,11 @@ class Relevance:
         self._matters: dict[int, bool] = {}
 
     def matters(self, block: Block) -> bool:
-        """Whether a block or what it calls reads or writes one of the bits."""
+        """Whether a block or what it calls reads or writes one of the bits, or takes packets or their connections away."""
         number = id(block)
         if number not in self._matters:
             matters = any(mask & self.bits.get(name, 0) for name, mask in self.shape.touched[number].items())
-            self._matters[number] = matters or (number in self.shape.untracks and any(map(connection, self.bits)))
+            self._matters[number] = matters or number in self.shape.untracks or number in self.shape.filters
         return self._matters[number]
 
     def ends(self) -> Ends | None:
@@ -102,6 +105,9 @@ class Relevance:
         return self._items[number]
 
     def _chosen(self, block: Block) -> Iterator[Item]:
+        if id(block) in self.shape.filters:
+            yield from (self._left(self._without(item, ())) for item in block.items)
+            return
         waiting: Item | None = None
         for item in block.items:
             acts = tuple(a for a in item.acts if a.use.mask & self.bits.get(a.use.field, 0))
@@ -181,9 +187,19 @@ class Shape:
             self.exits[id(block)] = tuple(exits)
         self.packets = Packets(g for b in blocks for i in b.items for g in i.guards)
         self.mapped = any(verb == "nat" for b in blocks for i in b.items for verb, _ in i.jumps)
+        # Whether a packet that a socket sent may get another route, and so another device, at the output hook.
+        routed = (b for b in blocks if b.base.kind == "route" and any(h.hook == "output" for h in b.base.hooks))
+        self.reroutes = self.mapped or any(SKB_MARK.name in self.touched[id(b)] for b in routed)
+        self.filters = {id(b) for b in blocks if _filters(b) and not self.touched[id(b)]}
         self.asked = any(g.kind == "state" for b in blocks for i in b.items for g in i.guards)
 
 
 def _certain(item: Item) -> bool:
     """Whether every packet takes a rule's way."""
     return bool(item.jumps) and not (item.others or item.guards or item.stays or any(a.use.predicate for a in item.acts))
+
+
+def _filters(block: Block) -> bool:
+    """Whether a base chain lets packets pass only by some devices or protocols, in so few rules that each can be followed."""
+    drops = block.base.hooks and block.base.policy.lower() == "drop"
+    return bool(drops) and len(block.items) <= _FEW and any(g.kind in Packets.KINDS for i in block.items for g in i.guards)

@@ -6,6 +6,7 @@ is not in the inputs or there are too many ways, the answer is that nobody knows
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
@@ -56,6 +57,7 @@ class Switches:
         self, pipelines: Iterable[Pipeline], sources: Mapping[str, Source], devices: Iterable[Device] = (), rows: Iterable[Row] = ()
     ) -> None:
         self._pipelines, self._sources = tuple(pipelines), sources
+        self._whole = {p.path for p in self._pipelines}
         self._peers = _peers(devices, rows)
         self._spaces: dict[str, _Space] = {}
         self._dumps: dict[str, Flows | None] = {}
@@ -112,16 +114,22 @@ class Switches:
         space = self._spaces.get(netns)
         if space is None:
             named: dict[str, list[Flows]] = {}
+            counted: Counter[str] = Counter()
             for pipeline in self._pipelines:
                 if pipeline.netns == netns and (dump := self._dump(pipeline.path)) is not None:
                     named.setdefault(_name(pipeline), []).append(dump)
+                    counted[_name(pipeline)] += pipeline.kind == "flows"
             for pipeline in self._pipelines:
                 # A file that tells no bridge may be of any: groups, and flows for the groups that do.
                 if pipeline.netns == netns and not pipeline.bridge and (dump := self._dump(pipeline.path)) is not None:
                     for other in self._pipelines:
                         if other.netns == netns and other.kind != pipeline.kind and _name(other) in named and other is not pipeline:
                             named[_name(other)].append(dump)
-            bridges = {n: Bridge(n, dumps, [p for p in self._peers.get((netns, n), ()) if p in named]) for n, dumps in named.items()}
+            bridges: dict[str, Bridge] = {}
+            for name, dumps in named.items():
+                peers = [p for p in self._peers.get((netns, name), ()) if p in named]
+                # A bridge that was dumped table by table may not be there in full.
+                bridges[name] = Bridge(name, dumps, peers, counted[name] > 1)
             space = self._spaces[netns] = _Space(bridges)
         return space
 
@@ -137,15 +145,14 @@ class Switches:
             return None
         space = self._space(use.scope.netns)
         bridge = space.bridges.get(use.place.bridge or use.path)
-        return (space, bridge) if bridge is not None and bridge.starts else None
+        return (space, bridge) if bridge is not None and bridge.starts and self._of(use) else None
 
     def _of(self, use: Use) -> tuple[Entry, ...]:
         """The flows and buckets of a use."""
         known = self._entries.get(id(use))
         if known is None:
-            dump = self._dump(use.path)
-            lines = dump.by_line if dump else {}
-            known = self._entries[id(use)] = use, tuple(dict.fromkeys(e for n in use.lines for e in lines.get(n, ())))
+            dump = self._dump(use.path) if use.path in self._whole else None
+            known = self._entries[id(use)] = use, tuple(dict.fromkeys(e for n in use.lines for e in dump.at(n))) if dump else ()
         return known[1]
 
     def _spread(self, use: Use) -> Spread | None:

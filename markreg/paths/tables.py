@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from markreg.switching import (
     ALL_STATES,
@@ -37,7 +38,7 @@ Key = tuple[str, str]
 Node = tuple[str, Key]
 _NOWHERE: Node = ("", ("", ""))
 
-_MOST_COVERS = 64
+_MOST_COVERS = 32
 _SHORT = 3
 _CONNTRACK = frozenset({CT_STATE, CT_ZONE})
 START: Known = {**{f"ovs.reg{n}": (0xFFFFFFFF, 0) for n in range(32)}, "ovs.metadata": ((1 << 64) - 1, 0), CT_STATE: (ALL_STATES, 0)}
@@ -53,18 +54,20 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A call of a table: in which flow, and what follows it. ``inside``: what follows is undone (``clone``)."""
+    """A call of a table: in which flow, in which list, and where it goes on. ``inside``: what follows is undone (``clone``)."""
 
     entry: Entry
-    rest: tuple[Step, ...]
+    steps: tuple[Step, ...]
+    after: int
     inside: bool
 
 
 class Bridge:
-    """The flows and groups of a bridge. ``peers``: bridges behind its patch ports."""
+    """The flows and groups of a bridge. ``peers``: bridges behind its patch ports. ``parts``: tables may be missing."""
 
-    def __init__(self, name: str, dumps: Sequence[Flows], peers: Iterable[str] = ()) -> None:
+    def __init__(self, name: str, dumps: Sequence[Flows], peers: Iterable[str] = (), parts: bool = False) -> None:
         self.name = name
+        self.parts = parts
         self.peers = tuple(peers)
         self.saves = frozenset().union(*(d.saves for d in dumps))
         self.alg = any(d.alg for d in dumps)
@@ -74,11 +77,12 @@ class Bridge:
         self.met: set[Entry] = set()
         for dump in dumps:
             self._add(dump.entries)
-        steps = [(e, s, rest, inside) for there in self.tables.values() for e in there for s, rest, inside in _walked(e.steps)]
-        self.changed, self.unsure = _changed(s for _, s, _, _ in steps)
-        for entry, step, rest, inside in steps:
-            if isinstance(step, Go) and step.kind == "call":
-                self.sites.setdefault(step.target or entry.table, []).append(Site(entry, rest, inside))
+        self.changed, self.unsure = _changed(steps[n] for e in self.met for steps, n, _ in _walked(e.steps))
+        for entry in (e for there in self.tables.values() for e in there):
+            for steps, number, inside in _walked(entry.steps):
+                step = steps[number]
+                if isinstance(step, Go) and step.kind == "call":
+                    self.sites.setdefault(step.target or entry.table, []).append(Site(entry, steps, number + 1, inside))
 
     def _add(self, entries: Iterable[Entry]) -> None:
         """Those of one dump, without what others of a higher priority hide."""
@@ -112,10 +116,10 @@ def _covers(above: tuple[Test, ...], guard: tuple[Test, ...]) -> bool:
     return all(any(t.name == c.name and t.mask & c.mask == c.mask and t.value & c.mask == c.value for t in guard) for c in above)
 
 
-def _walked(steps: tuple[Step, ...], inside: bool = False) -> Iterator[tuple[Step, tuple[Step, ...], bool]]:
-    """Every step with what follows it in its list."""
+def _walked(steps: tuple[Step, ...], inside: bool = False) -> Iterator[tuple[tuple[Step, ...], int, bool]]:
+    """Every step, as its list and its number there."""
     for number, step in enumerate(steps):
-        yield step, steps[number + 1 :], inside
+        yield steps, number, inside
         if isinstance(step, Copied):
             yield from _walked(step.steps, True)
 
@@ -226,6 +230,7 @@ class Spread:
     def _table(self, key: Key) -> None:
         bridge, state = self.bridges[key[0]], self.at[key]
         left = State(0, {})
+        self.lost = self.lost or (bridge.parts and key[1] not in bridge.tables)
         if key[1] not in bridge.tables or bridge.misses[key[1]]:
             left = State(state.live, state.known)
         for entry in bridge.tables.get(key[1], ()):
@@ -260,20 +265,20 @@ class Spread:
         if not fits((Test(n, *k) for n, k in facts.items()), state.known):
             return
         known = with_guard(state.known, (Test(n, *k) for n, k in facts.items()), frozenset())
-        end = self._list(site.rest, State(state.live, known), above, site.entry)
+        end = self._list(site.steps, State(state.live, known), above, site.entry, site.after)
         if end is not None and end.live and not site.inside:
             self._returned(above, end)
 
     # ---- a list
 
-    def _list(self, steps: Sequence[Step], state: State, key: Key, entry: Entry) -> State | None:
-        """The state after a list; None where nothing of the write is left, or a call has not come back yet."""
+    def _list(self, steps: Sequence[Step], state: State, key: Key, entry: Entry, start: int = 0) -> State | None:
+        """The state after a list from step ``start``; None where nothing of the write is left, or a call has not come back yet."""
         bridge, live, known = self.bridges[key[0]], state.live, dict(state.known)
         writing = self._task[0] == "write"  # the write may still come, or come again
         self.steps += 1 + len(steps)
         if self.steps > self._most:
             self.lost = True
-        for step in steps:
+        for step in islice(steps, start, None):
             if live:
                 self._note(entry, live)
             elif not writing:

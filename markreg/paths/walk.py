@@ -112,7 +112,8 @@ class Walk:
     def _starts(self, life: Life) -> dict[State, Trail | None]:
         """How packets come to a life: with a mark of 0, and from other lives."""
         kinds = self.packets.kinds
-        iif, oif = (kinds["iif"].any, kinds["oif"].none) if life.device else (kinds["iif"].none, kinds["oif"].any)
+        leaving = ("lo",) if life.name == "loopback" and not self.relevant.shape.reroutes else ()
+        iif, oif = (kinds["iif"].any, kinds["oif"].none) if life.device else (kinds["iif"].none, kinds["oif"].of(leaving))
         marks = tuple(Mark() for _ in self.names)
         ends = self.ends.any if self.ends else ()
         unshown = UNSHOWN if life.name == "loopback" else 0
@@ -147,7 +148,7 @@ class Walk:
             if stage.connections:  # packets end between hooks, too, and others of the connection run beside them
                 self._keep(states, left)
                 self._keep(dropped, left)
-            if stage.name == "output":
+            if stage.name == "output" and self.relevant.shape.reroutes:
                 states = {s._replace(oif=kinds["oif"].any): t for s, t in states.items()}
         self._keep(states, left)
         for crossing in life.exits:
@@ -157,9 +158,10 @@ class Walk:
         """Packets that come back in by lo, or whose answer goes out."""
         kinds = self.packets.kinds
         if name == "answer":
+            protocols = kinds["proto"].of(self.evidence.answered(self.family) or ())
             ends = self.ends.any if self.ends else ()
-            way = Via("as an answer")
-            return {s._replace(iif=kinds["iif"].none, oif=kinds["oif"].any, ends=ends): Trail(t, way) for s, t in states.items()}
+            on = {s._replace(iif=kinds["iif"].none, oif=kinds["oif"].any, ends=ends): t for s, t in states.items() if s.proto & protocols}
+            return {s._replace(proto=s.proto & protocols): Trail(t, Via("as an answer")) for s, t in on.items()}
         out, into = kinds["oif"].of(("lo",)), kinds["iif"].of(("lo",))
         return {s._replace(iif=into, oif=kinds["oif"].none): Trail(t, Via("over loopback")) for s, t in states.items() if s.oif & out}
 
@@ -167,18 +169,19 @@ class Walk:
         """Packets that go on in another life: with their mark, as somebody else's packet."""
         kinds = self.packets.kinds
         out, into = kinds["oif"].of(crossing.out), kinds["iif"].of(crossing.into)
-        device = crossing.target in ("forward", "input")
+        outer = kinds["proto"].of(crossing.protocols)
         met = self._crossed.setdefault(crossing.target, {})
         for state, trail in states.items():
             marks = tuple(m if n == SKB_MARK.name else Mark() for n, m in zip(self.names, state.marks, strict=True))
-            leaves = not crossing.out or state.oif & out
+            leaves = state.proto & outer if crossing.inner else not crossing.out or state.oif & out
             if not leaves or not any(m.written for m in marks):
                 continue
             named = crossing.shown or bool(crossing.out and not state.oif & ~out)
-            devices = (into, kinds["oif"].none) if device else (kinds["iif"].none, kinds["oif"].any)
+            devices = (into, kinds["oif"].none) if crossing.inner else (kinds["iif"].none, kinds["oif"].any)
+            proto = kinds["proto"].any if crossing.inner else outer
             wished = state.freed if named else freed(state.freed, UNSHOWN)
             ends = self.ends.any if self.ends else ()
-            met.setdefault(State(*devices, kinds["proto"].any, wished, marks, False, ends), Trail(trail, Via(crossing.text)))
+            met.setdefault(State(*devices, proto, wished, marks, False, ends), Trail(trail, Via(crossing.text)))
 
     def _mapped(self, states: Ways, sides: Iterable[str]) -> Ways:
         """States after nat may have changed the addresses and ports of these sides."""
@@ -205,7 +208,7 @@ class Walk:
                 if self.ends and (side := maps(entry, stage.name)):
                     free, mapped = self._mapped(free, side), self._mapped(mapped, side)
                 if isinstance(entry, Stop):
-                    free, mapped = self._stop(entry, free), self._stop(entry, mapped)
+                    free, mapped = free if entry.mapped else self._stop(entry, free), self._stop(entry, mapped)
                 elif entry.base.kind != "nat":
                     free = self._base(entry, stage.name, kind, free, dropped)[0]
                     mapped = self._base(entry, stage.name, kind, mapped, dropped)[0]

@@ -257,7 +257,8 @@ def _by_others(node: Generated, bench: Bench, gone: str, part: Component) -> boo
 
 def _exempt(node: Generated, part: Component, claims: list[Said]) -> str:
     """Why no packet of ours may be such as a finding says; empty if some must be."""
-    if part.lookup and sum((r.table, r.base) == ("mangle", "OUTPUT") for p in node.parts for r in p.rules) > 1:
+    again = sum((r.table, r.base) == ("mangle", "OUTPUT") for p in node.parts for r in p.rules)
+    if part.lookup and again > ("vxlan" not in node.kinds):
         return "routes looked up again"  # of which only the last tells where the packet goes
     if "equal" in node.kinds and max(Counter((r.table, r.base) for p in node.parts for r in p.rules).values()) > 2:
         return "more orders than two"

@@ -67,6 +67,7 @@ _FLOWS = {
         Flow("server", "10.9.0.2", "client", "10.1.0.7"),
         Flow("router", "10.9.0.1", "server", "10.9.0.2"),
         Flow("server", "10.9.0.2", "router", "10.9.0.1"),
+        Flow("server", "10.9.0.3", "client", "10.9.0.7"),  # out of the tunnel, and back into it
     ),
     "bridge": _BRIDGED,
     "bridge-nf": _BRIDGED,
@@ -143,27 +144,37 @@ class Network:
         self._know("router", bridge or device, address, name, "far")
 
     def _tunnel(self) -> None:
-        """A VXLAN between the router and the server; one source port, so that its packets are one connection each way."""
-        for name, device, own, far, inner in (
-            ("router", "out0", "10.2.0.1", "10.2.0.2", "10.9.0.1"),
-            ("server", "far", "10.2.0.2", "10.2.0.1", "10.9.0.2"),
-        ):
+        """A VXLAN between the router and the two others. It has one source port, so that what comes back belongs to the connection."""
+        ends = {"router": ("10.2.0.2", "10.9.0.1"), "server": ("10.2.0.1", "10.9.0.2"), "client": ("10.1.0.1", "10.9.0.7")}
+        for name, (remote, inner) in ends.items():
             with self.inside(name):
-                kind = f"vxlan id 9 dstport 4789 local {own} remote {far} dev {device} srcport 50000 50001"
-                run("ip", "link", "add", "vx0", "type", *kind.split())
+                run("ip", "link", "add", "vx0", "type", "vxlan", *f"id 9 dstport 4789 remote {remote} srcport 4789 4790".split())
                 run("ip", "address", "add", f"{inner}/24", "dev", "vx0")
                 run("ip", "link", "set", "vx0", "up")
-        self._know("router", "vx0", "10.9.0.2", "server", "vx0")
-        self._know("server", "vx0", "10.9.0.1", "router", "vx0")
+        for name, other in (("router", "server"), ("router", "client"), ("server", "router"), ("client", "router")):
+            self._know(name, "vx0", ends[other][1], other, "vx0")
+        run("bridge", "fdb", "replace", self._address("client", "vx0"), "dev", "vx0", "dst", "10.1.0.2")
+        self._know("router", "vx0", "10.9.0.3", "server", "vx0")
+        for name, far, via in (
+            ("server", "10.1.0.7", "10.9.0.1"),
+            ("server", "10.9.0.7", "10.9.0.1"),
+            ("client", "10.9.0.3", "10.9.0.1"),
+            ("client", "10.9.0.2", "10.1.0.1"),
+        ):
+            with self.inside(name):
+                run("ip", "route", "add", f"{far}/32", "via", via)
         with self.inside("server"):
-            run("ip", "route", "add", "10.1.0.7/32", "via", "10.9.0.1", "dev", "vx0")
+            run("ip", "address", "add", "10.9.0.3/32", "dev", "vx0")
 
     def _know(self, name: str, device: str, address: str, other: str, of: str) -> None:
         """Tells a namespace the hardware address of a neighbour, which it would ask for."""
-        with self.inside(other):
-            mac = run("ip", "-br", "link", "show", "dev", of).split()[2]
+        mac = self._address(other, of)
         with self.inside(name):
             run("ip", "neigh", "replace", address, "lladdr", mac, "dev", device, "nud", "permanent")
+
+    def _address(self, name: str, device: str) -> str:
+        with self.inside(name):
+            return run("ip", "-br", "link", "show", "dev", device).split()[2]
 
     def enter(self, name: str) -> None:
         """Moves this thread into a namespace."""

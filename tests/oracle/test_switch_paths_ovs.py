@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.oracle.ovs_switch import switch
+from tests.paths.switch_support import Read
 from tests.paths.switching import Walk, case
 
 pytestmark = pytest.mark.oracle
@@ -51,3 +52,47 @@ def _final(text: str) -> dict[str, int]:
     said = start[1] if final[1] == "unchanged" else final[1]
     found = re.findall(r"(?<!\w)(pkt_mark|metadata|reg[012])=(0x[0-9a-f]+|\d+)", said)
     return {name: int(value, 0) for name, value in found if int(value, 0)}
+
+
+PATCHED = {
+    "br0": "table=0,actions=set_field:0x1->pkt_mark,set_field:0x1->reg0,set_field:0x1->metadata,output:9\n",
+    "br1": "table=0,priority=3,reg0=0x1,actions=drop\ntable=0,priority=2,metadata=0x1,actions=drop\n"
+    "table=0,priority=1,pkt_mark=0x1,actions=output:1\n",
+}
+
+
+def test_patch_ports_keep_the_mark_and_nothing_else(tmp_path: Path) -> None:
+    with switch(tmp_path) as running:
+        for bridge in PATCHED:
+            running.add_bridge(bridge, 1)
+        for bridge, other in (("br0", "br1"), ("br1", "br0")):
+            words = ["add-port", bridge, f"to-{other}", "--", "set", "interface", f"to-{other}", "type=patch", "ofport_request=9"]
+            running.vsctl(*words, f"options:peer=to-{bridge}")
+        for bridge, flows in PATCHED.items():
+            running.load(bridge, flows)
+        assert "priority 1" in running.trace("br0", "in_port=1,ip").partition('bridge("br1")')[2]
+        dumps = {f"ovs-ofctl_dump-flows_{b}": running.dump(b, "OpenFlow15") for b in PATCHED}
+        shown = running.vsctl("show")
+    read = Read(dumps, {"ovs-vsctl_show": shown})
+    assert read.met("br0", "br1") == {"skb_mark"}
+    assert Read(dumps).met("br0", "br1") == set()
+
+
+ACTION_SET = """table=0,actions=set_field:0x1->reg0,write_actions(set_field:0x2->reg0,group:1),goto_table:1
+table=1,actions=set_field:0x4->reg1
+table=2,priority=3,reg0=0x1,actions=drop
+table=2,priority=2,reg0=0x2,reg1=0x4,actions=drop
+"""
+
+
+def test_the_action_set_runs_at_the_end(tmp_path: Path) -> None:
+    """What is written after ``write_actions`` is there when the set is run, and what the set writes comes before its group."""
+    with switch(tmp_path) as running:
+        running.add_bridge("br0", 2)
+        running.run("ovs-ofctl", "-O", "OpenFlow15", "add-groups", "br0", "-", stdin="group_id=1,type=all,bucket=actions=resubmit(,2)\n")
+        running.load("br0", ACTION_SET)
+        assert re.search(r"2\. reg0=0x2,reg1=0x4, priority 2", running.trace("br0", "in_port=1,ip"))
+        groups = running.run("ovs-ofctl", "-O", "OpenFlow15", "dump-groups", "br0")
+        read = Read({"ovs-ofctl_dump-flows_br0": running.dump("br0", "OpenFlow15"), "ovs-ofctl_dump-groups_br0": groups})
+    (later,) = [u for u in read.uses if u.field == "ovs.reg1" and u.effect is not None]
+    assert all(read.zones.reach(later, u) for u in read.uses if u.field == "ovs.reg1" and u.predicate is not None)

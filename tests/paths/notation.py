@@ -1,7 +1,8 @@
 """One small notation for controls, written out as iptables-save and as nft: `TABLE CHAIN | RULE`, with RULE as iptables prints it.
 
 In nft each owner (what stands before the dash in a chain's name) has a table of its own, with base chains where iptables has a jump from
-a built-in chain; what jumps first has the lower priority. `TABLE CHAIN > CHAIN` is a jump without a condition, `TABLE CHAIN = DROP` a policy.
+a built-in chain; what jumps first has the lower priority. `TABLE CHAIN > CHAIN` is a jump without a condition, `TABLE CHAIN = DROP` a
+policy.
 
 A control is a file of such rule sets, each with what is expected of it:
 

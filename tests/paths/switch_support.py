@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from markreg.formats import openflow
+from markreg.formats import openflow, ovs_vsctl
 from markreg.model import FIELDS, Scope, Use
 from markreg.paths.openflow import Zones
 from markreg.paths.switches import Switches
@@ -21,22 +21,28 @@ def own_name(name: str) -> str:
 
 
 class Read:
-    """The uses of a case and its tables."""
+    """Dumps by their names as markreg reads them, the statements of all bridges and their tables. ``others``: ovs-vsctl show."""
 
-    def __init__(self, flows: str, groups: str = "") -> None:
-        sources = {FLOWS: Source(FLOWS, flows.encode())}
-        if groups:
-            sources[GROUPS] = Source(GROUPS, groups.encode())
+    def __init__(self, dumps: Mapping[str, str], others: Mapping[str, str] | None = None) -> None:
+        sources = {name: Source(name, text.encode()) for name, text in dumps.items()}
         readings = openflow.together([openflow.read(s, "openflow", Scope(), ASKED) for s in sources.values()])
         assert not any(r.problems or r.opaque for r in readings), readings
+        shown = [ovs_vsctl.read(Source(name, text.encode()), "ovs-vsctl-show", Scope()) for name, text in (others or {}).items()]
+        pipelines = [p for r in readings for p in r.pipelines]
         self.uses = [u for r in readings for u in r.uses]
-        self.switches = Switches([p for r in readings for p in r.pipelines], sources)
-        self.zones = Zones([p for r in readings for p in r.pipelines], (), self.switches)
+        self.switches = Switches(pipelines, sources, [d for r in shown for d in r.devices], [x for r in shown for x in r.rows])
+        self.zones = Zones(pipelines, (), self.switches)
 
     @classmethod
     def of(cls, case: Case) -> Read:
         """A generated case."""
-        return cls(case.text(), case.buckets())
+        return cls({FLOWS: case.text(), GROUPS: case.buckets()})
+
+    def met(self, writer: str, reader: str) -> set[str]:
+        """The fields in which a match of one bridge meets a write of another."""
+        written = [u for u in self.uses if u.place.bridge == writer and u.effect is not None]
+        asked = [u for u in self.uses if u.place.bridge == reader and u.predicate is not None]
+        return {w.field for w in written for r in asked if w.field == r.field and self.zones.reach(w, r) & r.mask}
 
     def at(self, line: int, group: bool, name: str, *, writes: bool) -> list[Use]:
         """The uses of a field in a line, those that write it or those of its match."""

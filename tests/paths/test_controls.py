@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from markreg.audit import audit
 from markreg.inputs import gather
 from markreg.model import Finding
 from markreg.registry.load import load
+from markreg.registry.model import Registry
 from markreg.resources import builtin_registry
 from tests.paths.notation import WRITTEN, Control, control, nft
 
@@ -21,11 +23,17 @@ LOUD = ("MK101", "MK102", "MK104", "MK105", "MK107")
 WALKED = ("MK101", "MK102", "MK104")
 
 
+@cache
+def registry() -> Registry:
+    """The one that ships."""
+    return load(builtin_registry())
+
+
 def found(folder: Path, files: dict[str, str]) -> list[Finding]:
     folder.mkdir(exist_ok=True)
     for name, text in files.items():
         (folder / name).write_text(text, encoding="utf-8")
-    return list(audit(gather([str(folder)], io.BytesIO()), load(builtin_registry())).findings)
+    return list(audit(gather([str(folder)], io.BytesIO()), registry()).findings)
 
 
 def loud(findings: list[Finding]) -> list[str]:

@@ -1,0 +1,280 @@
+"""What rules of nft say of devices, addresses, ports, connections and flowtables; text and JSON in any layout say the same."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from markreg.flow import Guard, Outcome
+from markreg.formats import nft
+from markreg.model import Scope, Table
+from markreg.source import Source
+from tests.formats.flow_support import alike, flows, shown
+from tests.formats.test_nft_json import MARK, mangle, match
+
+UNTOLD = (
+    "ip saddr @known",
+    "ip saddr != @known",
+    "ip saddr $lan",
+    "ip saddr { $lan, 10.0.0.1 }",
+    "ip saddr localhost",
+    "ip saddr & 255.0.0.255 == 10.0.0.1",
+    "ip saddr > 10.0.0.1",
+    "ip saddr fd00::1",
+    "ip saddr 10.0.0.0/255.0.0.0",
+    "ip saddr 10.0.0.9-10.0.0.1",
+    "ip saddr { 10.0.0.1 timeout 5s }",
+    "ip saddr . tcp dport { 10.0.0.1 . 80 }",
+    "tcp dport . ip saddr { 80 . 10.0.0.1 }",
+    "tcp dport http",
+    "tcp dport { 80, https }",
+    "tcp dport 0x50",
+    "tcp dport < 1024",
+    "tcp dport & 1 == 1",
+    "tcp dport 80-65536",
+    "ct original ip saddr 10.0.0.1",
+    "ct reply saddr 10.0.0.1",
+    "ipsec in ip saddr 10.0.0.1",
+    "vxlan ip saddr 10.0.0.1",
+    "gretap tcp dport 80",
+    "arp saddr ip 10.0.0.1",
+    "fib saddr . iif oif missing",
+    "ip6 nexthdr != tcp",
+    "iifname . ip saddr { eth0 . 10.0.0.1 }",
+    "ip saddr . iifname { 10.0.0.1 . eth0 }",
+    "ip saddr . meta mark { 10.0.0.1 . 5 }",
+    "meta l4proto { 6-17 }",
+    "ct state new | established",
+    "meta mark set iif",
+    "meta mark set ip protocol map { tcp : 1 }",
+    "update @seen { ip saddr }",
+    "limit rate 5/second",
+)
+TOLD = {
+    "ip saddr 10.0.0.1": "src 10.0.0.1",
+    "ip saddr 10.1.2.3/16": "src 10.1.0.0/16",
+    "ip daddr != 10.0.0.0/8": "! dst 10.0.0.0/8",
+    "ip daddr ne 10.0.0.0/8": "! dst 10.0.0.0/8",
+    "ip saddr == 10.0.0.1": "src 10.0.0.1",
+    "ip saddr { 10.0.0.1, 10.1.0.0/16,10.2.0.1-10.2.0.9 }": "src 10.0.0.1,10.1.0.0/16,10.2.0.1-10.2.0.9",
+    "ip6 saddr FD00:0::1 ip6 daddr fd00::/8": "src fd00::1; dst fd00::/8",
+    "ip6 daddr != { fd00::1, fd01::/16 }": "! dst fd00::1,fd01::/16",
+    "tcp dport 80": "dport 80",
+    "udp sport != { 53, 1000-2000 }": "! sport 53,1000-2000",
+    "meta l4proto { tcp, udp } th dport 53": "dport 53",
+    "ip protocol gre": "",
+    'iifname "eth*" ct state new,established': "",
+    "ip saddr 10.0.0.1 limit rate 5/second": "src 10.0.0.1; +",
+    "ip saddr 10.0.0.1 tcp flags syn": "src 10.0.0.1; +",
+    "udp dport 4789 vxlan tcp dport 80": "dport 4789; +",
+    'ip saddr 10.0.0.1 counter packets 1 bytes 2 comment "ip daddr 10.0.0.2"': "src 10.0.0.1",
+    "meta mark set 1 ip saddr 10.0.0.1": "src 10.0.0.1; +",
+}
+
+
+@pytest.mark.parametrize("written", UNTOLD)
+def test_what_is_not_told(written: str) -> None:
+    flow = nft.flow(f"{written} accept")
+    assert flow
+    assert (flow.narrow, flow.loose) == ((), True)
+    assert not [g for g in flow.guards if g.kind in ("iif", "oif", "state") or g.values == ("map",)]
+
+
+@pytest.mark.parametrize("written", TOLD)
+def test_addresses_and_ports(written: str) -> None:
+    flow = nft.flow(f"{written} accept")
+    assert shown(flow) == TOLD[written]
+    assert flow
+    assert bool(flow.others) == bool(TOLD[written])
+    assert flow.outcomes == (Outcome("accept"),)
+
+
+def test_the_headers_that_a_rule_needs() -> None:
+    told = {
+        "tcp dport 80 ip saddr 10.0.0.1": [Guard("proto", ("tcp",)), Guard("family", ("ip",))],
+        "udp dport 4789 vxlan ip6 saddr fd00::1 vxlan tcp dport 80": [Guard("proto", ("udp",))],
+        "tcp option maxseg missing": [],
+        "meta protocol != ip": [Guard("family", ("ip",), True)],
+        "meta protocol != ip tcp dport 80": [Guard("family", ("ip",), True), Guard("proto", ("tcp",))],
+    }
+    for written, guards in told.items():
+        flow = nft.flow(f"{written} drop")
+        assert flow
+        assert list(flow.guards) == guards, written
+
+
+def test_verdict_maps_ask_for_no_device() -> None:
+    flow = nft.flow('iifname vmap { "eth0" : jump x, "eth1" : drop }')
+    assert flow
+    assert (flow.guards, flow.outcomes, flow.stays) == ((), (Outcome("jump", "x"), Outcome("drop")), True)
+
+
+def test_a_mapping_of_one_family_leaves_the_other_alone() -> None:
+    flow = nft.flow("meta mark set 1 dnat ip to 10.0.0.1", ("meta mark set 1",))
+    assert flow
+    assert (flow.guards, flow.outcomes, flow.stays) == ((), (Outcome("nat"),), True)
+
+
+def test_a_mark_looked_up_with_other_things_is_a_condition() -> None:
+    clause = "ip saddr . meta mark { 10.0.0.1 . 5 }"
+    flow = nft.flow(f"{clause} meta mark set 6", (clause, "meta mark set 6"))
+    assert flow
+    assert (flow.others, flow.loose) == (clause, True)
+
+
+def test_packets_without_a_connection() -> None:
+    flow = nft.flow("udp dport 53 counter notrack")
+    assert flow
+    assert (flow.untracks, flow.outcomes, shown(flow)) == (True, (), "dport 53")
+    for other in ("jump notrack", "jump notrack_zone2", "ct state untracked accept", 'accept comment "notrack"', "ip saddr @notrack drop"):
+        flow = nft.flow(other)
+        assert flow
+        assert not flow.untracks, other
+
+
+def table(*rules: str) -> tuple[Table, Source]:
+    body = "".join(f"\t\t{r}\n" for r in rules)
+    source = Source("nft", f"define M = 0x5\ntable inet t {{\n\tchain u {{\n\t}}\n\tchain c {{\n{body}\t}}\n}}\n".encode())
+    (found,) = nft.read(source, "nft", Scope()).tables
+    return found, source
+
+
+def test_tables_know_such_rules() -> None:
+    found, _ = table("udp dport 53 notrack", "counter", "ip protocol tcp flow add @f")
+    assert (found.ends, found.offloads) == ({"c": [6]}, True)
+    assert table("flow offload @f")[0].offloads
+    for other in ("ip6 flowlabel 5 accept", "jump flow", "add @flow { ip saddr }", 'accept comment "flow add @f"'):
+        assert not table(other)[0].offloads, other
+
+
+def test_what_was_flushed_offloads_nothing() -> None:
+    text = "table inet t {\n\tchain c {\n\t\tflow add @f\n\t}\n}\nflush chain inet t c\n"
+    (found,) = nft.read(Source("nft", text.encode()), "nft", Scope()).tables
+    assert not found.offloads
+
+
+def test_rules_over_several_lines() -> None:
+    _, source = table(
+        "ip saddr {\n\t\t\t10.0.0.1, # the first\n\t\t\t10.0.0.2\n\t\t} tcp dport 80 \\\n\t\t\tmeta mark set meta mark | 0x5 accept",
+        "ip daddr 10.0.0.1 \\\n\t\t\tnotrack",
+        "limit rate 5/second  meta  mark set $M",
+        "tcp dport 80  meta  mark  set 7",
+    )
+    four = flows(source.text())
+    assert [shown(f) for f in four] == ["src 10.0.0.1,10.0.0.2; dport 80", "dst 10.0.0.1", "+", "dport 80"]
+    assert [f and (f.untracks, f.outcomes, f.others) for f in four] == [
+        (False, (Outcome("accept"),), "ip saddr { 10.0.0.1, 10.0.0.2 } tcp dport 80"),
+        (True, (), "ip daddr 10.0.0.1"),
+        (False, (), "limit rate 5/second"),
+        (False, (), "tcp dport 80"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "log flags a ",
+        "flags ",
+        "ip saddr ",
+        "ip saddr { ",
+        "ct state a,",
+        "fib a . ",
+        "a . ",
+        "a ",
+        "iifname a vmap ",
+        "vmap @a ",
+        "!= ",
+        "( ",
+        '"',
+        "jump ",
+    ],
+)
+def test_hostile_rules_take_no_time(word: str) -> None:
+    start = time.process_time()
+    for rule in (word * 3000, f"log {word * 3000}. vmap @x", f"{word * 3000}\\"):
+        nft.flow(rule, ("meta mark $x " * 300,))
+        nft.flow(json.dumps({"rule": {"expr": [{"match": {"op": "==", "left": rule, "right": rule}}]}}))
+    assert time.process_time() - start < 5
+
+
+def payload(protocol: str, name: str) -> dict[str, Any]:
+    return {"payload": {"protocol": protocol, "field": name}}
+
+
+def meta(key: str) -> dict[str, Any]:
+    return {"meta": {"key": key}}
+
+
+# Statements as nft lists them, text and JSON.
+STATEMENTS: list[tuple[str, dict[str, Any]]] = [
+    ("ip saddr 10.0.0.1", match(payload("ip", "saddr"), "10.0.0.1")),
+    ("ip daddr != 10.0.0.0/8", match(payload("ip", "daddr"), {"prefix": {"addr": "10.0.0.0", "len": 8}}, "!=")),
+    ("ip daddr { 10.0.0.1, 10.2.0.1-10.2.0.9 }", match(payload("ip", "daddr"), {"set": ["10.0.0.1", {"range": ["10.2.0.1", "10.2.0.9"]}]})),
+    ("ip6 saddr fd00::/8", match(payload("ip6", "saddr"), {"prefix": {"addr": "fd00::", "len": 8}})),
+    ("ip saddr @known", match(payload("ip", "saddr"), "@known")),
+    ("tcp dport 80", match(payload("tcp", "dport"), 80)),
+    ("udp sport 1000-2000", match(payload("udp", "sport"), {"range": [1000, 2000]})),
+    ("tcp dport != { 22, 80-90 }", match(payload("tcp", "dport"), {"set": [22, {"range": [80, 90]}]}, "!=")),
+    ("th dport 53", match(payload("th", "dport"), 53)),
+    ("vxlan ip saddr 10.0.0.1", match({"payload": {"tunnel": "vxlan", "protocol": "ip", "field": "saddr"}}, "10.0.0.1")),
+    ('iifname "eth0"', match(meta("iifname"), "eth0")),
+    ('oifname { "a", "b" }', match(meta("oifname"), {"set": ["a", "b"]})),
+    ("meta l4proto 47", match(meta("l4proto"), 47)),
+    ("ip protocol tcp", match(payload("ip", "protocol"), "tcp")),
+    ("ct state established,related", match({"ct": {"key": "state"}}, ["established", "related"], "in")),
+    ("meta nfproto ipv4", match(meta("nfproto"), "ipv4")),
+    ("tcp option maxseg size 5", match({"tcp option": {"name": "maxseg", "field": "size"}}, 5)),
+    ("fib saddr . iif oif missing", match({"fib": {"flags": ["saddr", "iif"], "result": "oif"}}, False)),
+    ("ct original ip saddr 10.0.0.1", match({"ct": {"key": "ip saddr", "dir": "original"}}, "10.0.0.1")),
+    ("meta mark 0x00000005", match(MARK, 5)),
+    ("meta mark & 0x0000000f == 0x00000005", match({"&": [MARK, 15]}, 5)),
+    ("meta mark set 0x00000006", mangle(MARK, 6)),
+    (
+        "ip saddr . meta mark { 10.0.0.1 . 0x00000005 }",
+        match({"concat": [payload("ip", "saddr"), MARK]}, {"set": [{"concat": ["10.0.0.1", 5]}]}),
+    ),
+    ("counter packets 0 bytes 0", {"counter": {"packets": 0, "bytes": 0}}),
+    ('log prefix "x" group 1', {"log": {"prefix": "x", "group": 1}}),
+    ("log", {"log": None}),
+    ("log level debug flags tcp sequence,options", {"log": {"level": "debug", "flags": ["tcp sequence", "tcp options"]}}),
+    ("log flags all", {"log": {"flags": "all"}}),
+    ("limit rate 5/second", {"limit": {"rate": 5, "burst": 5, "per": "second"}}),
+    ('xt match "comment"', {"xt": {"type": "match", "name": "comment"}}),
+    ("notrack", {"notrack": None}),
+    ("flow add @f", {"flow": {"op": "add", "flowtable": "@f"}}),
+]
+VERDICTS: list[tuple[str, dict[str, Any]]] = [
+    ("accept", {"accept": None}),
+    ("drop", {"drop": None}),
+    ("jump u", {"jump": {"target": "u"}}),
+    ("goto u", {"goto": {"target": "u"}}),
+    (
+        'iifname vmap { "eth0" : jump u, "eth1" : drop }',
+        {"vmap": {"key": meta("iifname"), "data": {"set": [["eth0", {"jump": {"target": "u"}}], ["eth1", {"drop": None}]]}}},
+    ),
+]
+RULES = st.tuples(st.lists(st.sampled_from(STATEMENTS), max_size=4), st.sampled_from(VERDICTS))
+
+
+@given(st.lists(RULES, min_size=1, max_size=4), st.booleans())
+def test_text_and_json_of_any_layout_say_the_same(made: list[Any], last_is_alone: bool) -> None:
+    rules = [[*statements, verdict] for statements, verdict in made]
+    text = "".join(f"\t\t{' '.join(t for t, _ in rule)}\n" for rule in rules)
+    place = {"family": "inet", "table": "t"}
+    objects: list[dict[str, Any]] = [{"table": {"family": "inet", "name": "t"}}]
+    objects += [{"chain": {**place, "name": name}} for name in ("u", "c")]
+    objects += [{"rule": {**place, "chain": "c", "expr": [e for _, e in rule]}} for rule in rules]
+    if not last_is_alone:
+        objects.append({"chain": {**place, "name": "z"}})
+    found = list(map(alike, flows(f"table inet t {{\n\tchain u {{\n\t}}\n\tchain c {{\n{text}\t}}\n}}\n")))
+    document = {"nftables": [{"metainfo": {}}, *objects]}
+    assert len(found) == len(rules)
+    for indent in (None, 0, 1, 4):
+        assert list(map(alike, flows(json.dumps(document, indent=indent), "nft-json"))) == found, indent
+    lines = '{"nftables": [\n' + ",\n".join(map(json.dumps, objects)) + "\n]}\n"
+    assert list(map(alike, flows(lines, "nft-json"))) == found
