@@ -223,7 +223,7 @@ class _Builder:
         if self.reader is None or self.source is None:
             return None
         clauses = tuple(o.use.clause for o in acts if o.use.predicate is not None or o.use.effect is not None)
-        return self.reader(self.source.line(line), tuple(dict.fromkeys(clauses)))
+        return self.reader(self.source.statement(line), tuple(dict.fromkeys(clauses)))
 
     def _item(self, flow: Flow, line: int, acts: tuple[Owned, ...], names: list[str]) -> Item:
         jumps: dict[tuple[str, Block | None], None] = {}
