@@ -231,6 +231,7 @@ def _answered(region: Region, asked: Candidate, most: int) -> tuple[list[Collisi
     found: dict[tuple[str, str], Collision] = {}
     states, capped = 0, False
     wanted = asked.reads.keys()
+    told: set[str] = set()  # the fields in which the two collide as things are
     for presumed in (False, True) if guessed else (False,):
         for freeing in (False, True):
             question = Question(asked.reader, asked.writer, asked.carrier, tracked, presumed, asked_for)
@@ -239,10 +240,12 @@ def _answered(region: Region, asked: Candidate, most: int) -> tuple[list[Collisi
             # What would come after other faults are mended is told where it is found; that it is not found is no doubt about what is.
             capped |= answer.capped and not (freeing or presumed)
             for key, hit in answer.hits.items():
-                if key[1] in wanted and not any(k[1] == key[1] and _stronger(k[0], key[0]) for k in found):
+                hidden = hit.reader.use.field in told or any(k[1] == key[1] and _stronger(k[0], key[0]) for k in found)
+                if key[1] in wanted and not hidden:
                     proof: Proof = "presumed" if presumed else _PROOFS[hit.freed]
                     found.setdefault(key, _collision(region, asked, hit, proof))
-            if capped or any(c.proof == "shown" and c.code != "MK103" for c in found.values()):
+            told |= {c.name for c in found.values() if c.proof == "shown" and c.code != "MK103"}
+            if capped or all(o.use.field in told for o in asked.reads.values()):
                 break
         if capped or found:
             break

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from markreg.formats import openflow
 from markreg.model import Use
-from markreg.paths.tables import START, Bridge, Known, Node, Spread, State, fits, with_guard
+from markreg.paths.bridges import Bridge
+from markreg.paths.tables import START, Known, Node, Spread, State, fits, with_guard
 from markreg.switching import END, Entry, Flows
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 # So many steps of lists are followed for one write, and for all of them.
 _MOST = 300_000
-_MOST_TOGETHER = 3_000_000
+_MOST_TOGETHER = 1_500_000
 _ICMP = frozenset({1, 58})
 # The bridge of a port of which nothing says the bridge.
 _UNKNOWN = "?"

@@ -8,39 +8,20 @@ not met. ``resubmit`` comes back with what the table left; ``clone`` and a group
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from markreg.switching import (
-    ALL_STATES,
-    CT_STATE,
-    CT_ZONE,
-    END,
-    HEADERS,
-    MARKED,
-    TRACKED,
-    Change,
-    Copied,
-    Entry,
-    Flows,
-    Forget,
-    Go,
-    Leave,
-    Step,
-    Test,
-)
+from markreg.paths.bridges import CONNTRACK, Bridge, Site
+from markreg.switching import ALL_STATES, CT_STATE, END, HEADERS, MARKED, TRACKED, Change, Copied, Entry, Forget, Leave, Step, Test
 
 # By field the bits that are known, as mask and value.
 Known = dict[str, tuple[int, int]]
 Key = tuple[str, str]
-# ``in``: at a table's flows; ``back``: at the end of a table, from where the write's packet returns.
+# ``write``: where the write is; ``in``: at a table's flows; ``back``: at the end of a table, from where the write's packet returns.
 Node = tuple[str, Key]
 _NOWHERE: Node = ("", ("", ""))
 
-_MOST_COVERS = 32
-_SHORT = 3
-_CONNTRACK = frozenset({CT_STATE, CT_ZONE})
 START: Known = {**{f"ovs.reg{n}": (0xFFFFFFFF, 0) for n in range(32)}, "ovs.metadata": ((1 << 64) - 1, 0), CT_STATE: (ALL_STATES, 0)}
 
 
@@ -50,94 +31,6 @@ class State:
 
     live: int
     known: Known
-
-
-@dataclass(frozen=True, slots=True)
-class Site:
-    """A call of a table: in which flow, in which list, and where it goes on. ``inside``: what follows is undone (``clone``)."""
-
-    entry: Entry
-    steps: tuple[Step, ...]
-    after: int
-    inside: bool
-
-
-class Bridge:
-    """The flows and groups of a bridge. ``peers``: bridges behind its patch ports. ``parts``: tables may be missing."""
-
-    def __init__(self, name: str, dumps: Sequence[Flows], peers: Iterable[str] = (), parts: bool = False) -> None:
-        self.name = name
-        self.parts = parts
-        self.peers = tuple(peers)
-        self.saves = frozenset().union(*(d.saves for d in dumps))
-        self.alg = any(d.alg for d in dumps)
-        self.tables: dict[str, list[Entry]] = {}
-        self.misses: dict[str, bool] = {}
-        self.sites: dict[str, list[Site]] = {}
-        self.met: set[Entry] = set()
-        for dump in dumps:
-            self._add(dump.entries)
-        self.changed, self.unsure = _changed(steps[n] for e in self.met for steps, n, _ in _walked(e.steps))
-        for entry in (e for there in self.tables.values() for e in there):
-            for steps, number, inside in _walked(entry.steps):
-                step = steps[number]
-                if isinstance(step, Go) and step.kind == "call":
-                    self.sites.setdefault(step.target or entry.table, []).append(Site(entry, steps, number + 1, inside))
-
-    def _add(self, entries: Iterable[Entry]) -> None:
-        """Those of one dump, without what others of a higher priority hide."""
-        tables: dict[str, list[Entry]] = {}
-        for entry in entries:
-            tables.setdefault(entry.table, []).append(entry)
-        for table, there in tables.items():
-            above: dict[tuple[Test, ...], int] = {}
-            for entry in there:
-                if entry.whole and entry.lasts and len(entry.guard) <= _SHORT:
-                    above[entry.guard] = max(entry.priority, above.get(entry.guard, 0))
-            covers = sorted(above.items(), key=lambda c: (len(c[0]), c[0]))[:_MOST_COVERS]
-            kept = [e for e in there if e.learned or not any(p > e.priority and _covers(guard, e.guard) for guard, p in covers)]
-            self.tables.setdefault(table, []).extend(kept)
-            self.misses[table] = self.misses.get(table, True) and () not in above
-            self.met.update(kept)
-
-    @property
-    def starts(self) -> tuple[str, ...]:
-        """The tables at which packets enter: 0, or with names those that nothing leads to; none where table 0 is not in the dump."""
-        if "0" in self.tables:
-            return ("0",)
-        own = [t for t in self.tables if not t.startswith("group ") and t != END]
-        if any(t.isdecimal() for t in own):
-            return ()
-        return tuple(t for t in own if t not in self.sites)
-
-
-def _covers(above: tuple[Test, ...], guard: tuple[Test, ...]) -> bool:
-    """Whether all that ``guard`` lets through matches ``above``."""
-    return all(any(t.name == c.name and t.mask & c.mask == c.mask and t.value & c.mask == c.value for t in guard) for c in above)
-
-
-def _walked(steps: tuple[Step, ...], inside: bool = False) -> Iterator[tuple[tuple[Step, ...], int, bool]]:
-    """Every step, as its list and its number there."""
-    for number, step in enumerate(steps):
-        yield steps, number, inside
-        if isinstance(step, Copied):
-            yield from _walked(step.steps, True)
-
-
-def _changed(steps: Iterable[Step]) -> tuple[frozenset[str], frozenset[str]]:
-    """The fields that any flow changes, and those that a match may see otherwise than they are (``resubmit(port,…)``)."""
-    changed: set[str] = set()
-    unsure: set[str] = set()
-    for step in steps:
-        if isinstance(step, Change):
-            changed.add(step.name)
-        elif isinstance(step, Forget):
-            changed |= step.names
-        elif isinstance(step, Go) and step.kind == "call":
-            unsure |= step.loses
-        elif isinstance(step, Go) and step.kind == "again":
-            changed |= _CONNTRACK
-    return frozenset(changed | unsure), frozenset(unsure)
 
 
 def fits(guard: Iterable[Test], known: Known) -> bool:
@@ -186,7 +79,7 @@ class Spread:
         self.at: dict[Key, State] = {}
         self.seen: dict[Entry, int] = {}
         self.first: dict[Entry, Node] = {}
-        self.before: dict[Node, Node] = {}
+        self._before: dict[Node, dict[Node, None]] = {}
         self._most = most
         self._kills = not any(name in b.saves for b in bridges.values())
         self._left: dict[Key, State] = {}
@@ -219,7 +112,7 @@ class Spread:
                 self._node = ("in", key)
                 self._table(key)
             elif kind == "write":
-                self._node = ("in", key)
+                self._node = ("write", key)
                 self._write(key, task[2])  # type: ignore[arg-type]
             else:
                 self._node = ("back", key)
@@ -294,9 +187,9 @@ class Spread:
                 self._list(step.steps, State(live, known), key, entry)
             elif step.kind == "again":
                 if live and step.target:
-                    again = {n: k for n, k in known.items() if n not in _CONNTRACK and n not in step.loses}
+                    again = {n: k for n, k in known.items() if n not in CONNTRACK and n not in step.loses}
                     self._in((key[0], step.target), State(live, {**again, CT_STATE: (TRACKED, TRACKED)}), self._node)
-                for name in _CONNTRACK:
+                for name in CONNTRACK:
                     known.pop(name, None)
             elif step.kind == "copy":
                 if live:
@@ -351,13 +244,13 @@ class Spread:
     def _in(self, key: Key, state: State, node: Node | None) -> None:
         self._join(self.at, key, state, (("in", key),))
         if node is not None and node != ("in", key):
-            self.before.setdefault(("in", key), node)
+            self._before.setdefault(("in", key), {})[node] = None
 
     def _returned(self, key: Key, state: State) -> None:
         sites = self.bridges[key[0]].sites.get(key[1], ())
         self._join(self._back, key, state, [("back", key, site) for site in sites])
         if self._node != ("back", key):
-            self.before.setdefault(("back", key), self._node)
+            self._before.setdefault(("back", key), {})[self._node] = None
 
     def _join(self, states: dict[Key, State], key: Key, state: State, tasks: Iterable[tuple[object, ...]]) -> None:
         old = states.get(key)
@@ -370,8 +263,14 @@ class Spread:
         self._work.update(dict.fromkeys(tasks))
 
     def way(self, node: Node) -> tuple[Node, ...]:
-        """How it came there, from the write."""
-        found = [node]
-        while (node := self.before.get(node, _NOWHERE)) != _NOWHERE and node not in found:
-            found.append(node)
-        return tuple(reversed(found))
+        """The shortest way there from the write."""
+        ways: list[tuple[Node, ...]] = [(node,)]
+        known = {node}
+        for way in ways:
+            if way[0][0] == "write":
+                return way
+            for before in self._before.get(way[0], ()):
+                if before not in known:
+                    known.add(before)
+                    ways.append((before, *way))
+        return ()

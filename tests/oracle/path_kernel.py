@@ -50,6 +50,7 @@ _PROBE = """table ip probe {
  }
 }
 """
+_BRIDGE_NF = Path("/proc/sys/net/bridge/bridge-nf-call-iptables")
 _REGISTRY = load_registry(builtin_registry())
 Count = tuple[tuple[int, int], ...]  # packets and bytes, for each order of registration
 
@@ -113,7 +114,7 @@ class Bench:
             if part.lookup:
                 run("ip", "rule", "add", "priority", str(100 + number), "fwmark", part.lookup, "table", "99")
                 self._rules = True
-        Path("/proc/sys/net/bridge/bridge-nf-call-iptables").write_text(str(int("bridge-nf" in node.kinds)))
+        _BRIDGE_NF.write_text(str(int("bridge-nf" in node.kinds)))
         forget_connections()
 
 
@@ -153,7 +154,7 @@ def told(node: Generated) -> tuple[list[Said], set[tuple[str, str]]]:
         "nft.txt": run("nft", "-s", "list", "ruleset"),
         "ip-rule.txt": run("ip", "rule"),
         "ip-link.json": json.dumps([d for d in json.loads(run("ip", "-d", "-j", "link")) if d["ifname"] not in hidden]),
-        "sysctl.txt": run("sysctl", "net.bridge.bridge-nf-call-iptables"),
+        "sysctl.txt": f"net.bridge.bridge-nf-call-iptables = {int('bridge-nf' in node.kinds)}\n",
     }
     with tempfile.TemporaryDirectory() as folder:
         for name, text in texts.items():

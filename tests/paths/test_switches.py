@@ -70,7 +70,7 @@ PAIRS = {
         f"table=1,priority=8,{ASK},actions=",
     ),
     "a learned flow": (
-        f"table=0,actions=learn(table=1,load:1->NXM_NX_PKT_MARK[]),resubmit(,1),resubmit(,2)",
+        "table=0,actions=learn(table=1,load:1->NXM_NX_PKT_MARK[]),resubmit(,1),resubmit(,2)",
         f"table=2,{ASK},actions=drop",
     ),
     "a group that nobody shows": (f"table=0,actions={MARK},group:7", f"table=3,{ASK},actions=drop"),
