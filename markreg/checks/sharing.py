@@ -73,11 +73,8 @@ def _agreed(context: Context, collision: Collision, written: str, mask: int) -> 
 
 def _keeps(context: Context, collision: Collision) -> bool:
     """Whether the reader itself keeps these bits where they are carried from: then a copy brings it what it wants."""
-    return any(
-        o.owner == collision.reader and o.use.field != collision.name and (sets(o.use) | o.use.effect.copied()) & o.use.mask & collision.mask
-        for o in context.node.uses
-        if o.use.effect is not None
-    )
+    writes = (o.use for o in context.node.uses if o.owner == collision.reader and o.use.field != collision.name)
+    return any(u.effect is not None and (sets(u) | u.effect.copied()) & u.mask & collision.mask for u in writes)
 
 
 def _apart(context: Context, told: dict[tuple[frozenset[str], str], int]) -> Iterator[Finding]:

@@ -13,11 +13,22 @@ _SHORT = 3
 CONNTRACK = frozenset({CT_STATE, CT_ZONE})
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Alike:
+    """Flows of one table that do the same: what they ask, each, and what all of them ask; nothing of fields that a match may see
+    otherwise than they are."""
+
+    table: str
+    steps: tuple[Step, ...]
+    guards: tuple[tuple[Test, ...], ...]
+    common: tuple[Test, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A call of a table: in which flow, in which list, and where it goes on. ``inside``: what follows is undone (``clone``)."""
+    """A call of a table: in which flows, in which list, and where it goes on. ``inside``: what follows is undone (``clone``)."""
 
-    entry: Entry
+    alike: Alike
     steps: tuple[Step, ...]
     after: int
     inside: bool
@@ -32,21 +43,32 @@ class Bridge:
         self.peers = tuple(peers)
         self.saves = frozenset().union(*(d.saves for d in dumps))
         self.alg = any(d.alg for d in dumps)
-        self.tables: dict[str, list[Entry]] = {}
         self.misses: dict[str, bool] = {}
+        met = [e for dump in dumps for e in self._met(dump.entries)]
+        self.asked = frozenset(t.name for e in met for t in e.guard)
+        self.changed, self.unsure = _changed(steps[n] for e in met for steps, n, _ in _walked(e.steps))
+        doing: dict[tuple[str, tuple[Step, ...]], list[Entry]] = {}
+        for entry in met:
+            doing.setdefault((entry.table, entry.steps), []).append(entry)
+        self.tables: dict[str, list[Alike]] = {}
+        self.alike: dict[Entry, Alike] = {}
         self.sites: dict[str, list[Site]] = {}
-        self.met: set[Entry] = set()
-        for dump in dumps:
-            self._add(dump.entries)
-        self.changed, self.unsure = _changed(steps[n] for e in self.met for steps, n, _ in _walked(e.steps))
-        for entry in (e for there in self.tables.values() for e in there):
-            for steps, number, inside in _walked(entry.steps):
-                step = steps[number]
+        for (table, steps), entries in doing.items():
+            guards = tuple(dict.fromkeys(self.sure(e.guard) for e in entries))
+            alike = Alike(table, steps, guards, _common(guards))
+            self.tables.setdefault(table, []).append(alike)
+            self.alike.update(dict.fromkeys(entries, alike))
+            for list_, number, inside in _walked(steps):
+                step = list_[number]
                 if isinstance(step, Go) and step.kind == "call":
-                    self.sites.setdefault(step.target or entry.table, []).append(Site(entry, steps, number + 1, inside))
+                    self.sites.setdefault(step.target or table, []).append(Site(alike, list_, number + 1, inside))
 
-    def _add(self, entries: Iterable[Entry]) -> None:
-        """Those of one dump, without what others of a higher priority hide."""
+    def sure(self, guard: tuple[Test, ...]) -> tuple[Test, ...]:
+        """What a match asks of fields that it sees as they are."""
+        return tuple(t for t in guard if t.name not in self.unsure)
+
+    def _met(self, entries: Iterable[Entry]) -> Iterator[Entry]:
+        """Those of one dump that no others of a higher priority hide."""
         tables: dict[str, list[Entry]] = {}
         for entry in entries:
             tables.setdefault(entry.table, []).append(entry)
@@ -56,10 +78,8 @@ class Bridge:
                 if entry.whole and entry.lasts and len(entry.guard) <= _SHORT:
                     above[entry.guard] = max(entry.priority, above.get(entry.guard, 0))
             covers = sorted(above.items(), key=lambda c: (len(c[0]), c[0]))[:_MOST_COVERS]
-            kept = [e for e in there if e.learned or not any(p > e.priority and _covers(guard, e.guard) for guard, p in covers)]
-            self.tables.setdefault(table, []).extend(kept)
             self.misses[table] = self.misses.get(table, True) and () not in above
-            self.met.update(kept)
+            yield from (e for e in there if e.learned or not any(p > e.priority and _covers(guard, e.guard) for guard, p in covers))
 
     @property
     def starts(self) -> tuple[str, ...]:
@@ -75,6 +95,18 @@ class Bridge:
 def _covers(above: tuple[Test, ...], guard: tuple[Test, ...]) -> bool:
     """Whether all that ``guard`` lets through matches ``above``."""
     return all(any(t.name == c.name and t.mask & c.mask == c.mask and t.value & c.mask == c.value for t in guard) for c in above)
+
+
+def _common(guards: Sequence[tuple[Test, ...]]) -> tuple[Test, ...]:
+    """What all of several matches ask."""
+    found = {t.name: t for t in guards[0]}
+    for guard in guards[1:]:
+        there = {t.name: t for t in guard}
+        kept = [(n, t.mask & there[n].mask & ~(t.value ^ there[n].value), t.value) for n, t in found.items() if n in there]
+        found = {name: Test(name, mask, value & mask) for name, mask, value in kept if mask}
+        if not found:
+            break
+    return tuple(found.values())
 
 
 def _walked(steps: tuple[Step, ...], inside: bool = False) -> Iterator[tuple[tuple[Step, ...], int, bool]]:

@@ -7,11 +7,11 @@ the summary is applied wherever it is called, so that what one caller brings doe
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 
 from markreg.bits import bit_numbers, full
 from markreg.model import FIELDS, SKB_MARK, Owned
+from markreg.paths.changes import Change, changes
 from markreg.paths.facts import Definition, Facts, Symbol
 from markreg.paths.graph import Block, Item
 from markreg.paths.lives import CLASSES, MAPPED, Life, Stop, connected, courses, turned
@@ -23,19 +23,6 @@ State = list[int]
 Exits = dict[str, State]
 # By block, class of packets, and whether they have a connection: all states in which packets come.
 Entries = dict[tuple[int, str, bool], tuple[Block, State]]
-
-
-@dataclass(frozen=True, slots=True)
-class _Change:
-    """What a write does to one bit: ``zero``/``one`` it may make it so itself, ``keeps``, or copies of slots: that of a bit's 0, which
-    that of its 1 follows."""
-
-    slot: int
-    zero: bool
-    one: bool
-    keeps: bool
-    sources: tuple[tuple[int, bool], ...]
-    socket: bool
 
 
 class Reaching:
@@ -57,7 +44,7 @@ class Reaching:
         self.facts = Facts(self.slots, [None])
         self._numbers: dict[tuple[str | int, str, str], int] = {}
         self._carried: dict[tuple[str, int], int] = {}
-        self._changes: dict[str, tuple[_Change, ...]] = {}
+        self._changes: dict[str, tuple[Change, ...]] = {}
         self._looked: dict[str, tuple[int, ...]] = {}
         self._symbols = 0
         self._summaries: dict[tuple[int, str, bool], Exits] = {}
@@ -301,33 +288,10 @@ class Reaching:
             result[change.slot], result[change.slot + 1] = zero, one
         return result
 
-    def _changes_of(self, act: Owned) -> tuple[_Change, ...]:
+    def _changes_of(self, act: Owned) -> tuple[Change, ...]:
         if act.id not in self._changes:
-            self._changes[act.id] = tuple(self._compiled(act))
+            self._changes[act.id] = tuple(changes(act, self.slots))
         return self._changes[act.id]
-
-    def _compiled(self, act: Owned) -> Iterator[_Change]:
-        use = act.use
-        assert use.effect is not None
-        for bit in bit_numbers(use.mask):
-            slot = self.slots.get((use.field, bit))
-            if slot is None:
-                continue
-            zero, one = (bool((mask | use.effect.other) >> bit & 1) for mask in (use.effect.zero, use.effect.one))
-            keeps = socket = False
-            sources: list[tuple[int, bool]] = []
-            for (symbol, shift, inverted), mask in use.effect.copies:
-                if not mask >> bit & 1:
-                    continue
-                if (symbol, shift) == (use.field, 0):
-                    keeps, zero, one = keeps or not inverted, zero or inverted, one or inverted
-                elif (source := self.slots.get((symbol, bit - shift))) is not None:
-                    sources.append((source, inverted))
-                elif symbol in FIELDS:  # nobody writes there
-                    zero, one = zero or not inverted, one or inverted
-                else:
-                    socket = True
-            yield _Change(slot, zero, one, keeps, tuple(sources), socket)
 
     def _moved(self, act: Owned, found: int) -> int:
         """Definitions after a copy moved them. A 0 that nobody wrote is the copier's."""

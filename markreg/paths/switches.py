@@ -74,14 +74,15 @@ class Switches:
             return None
         bridge, found = where[1], 0
         for entry in self._of(second):
-            if entry not in bridge.met:
+            alike = bridge.alike.get(entry)
+            if alike is None:
                 continue
             if _by_match(second):
                 state = spread.at.get((bridge.name, entry.table)) if entry.table == second.place.table else None
-                if state is not None and fits((t for t in entry.guard if t.name not in bridge.unsure), state.known):
+                if state is not None and fits(bridge.sure(entry.guard), state.known):
                     found |= state.live
             else:
-                found |= spread.seen.get(entry, 0)
+                found |= spread.seen.get(alike, 0)
         return found
 
     def way(self, first: Use, second: Use) -> tuple[str, ...]:
@@ -95,10 +96,10 @@ class Switches:
             if _by_match(second):
                 node: Node | None = ("in", (bridge.name, entry.table))
                 state = spread.at.get((bridge.name, entry.table)) if entry.table == second.place.table else None
-                if state is None or not state.live or not fits(entry.guard, state.known):
+                if state is None or not state.live or not fits(bridge.sure(entry.guard), state.known):
                     continue
             else:
-                node = spread.first.get(entry)
+                node = spread.first.get(bridge.alike[entry]) if entry in bridge.alike else None
             if node is not None:
                 ways.append(spread.way(node))
         shortest: tuple[Node, ...] = min(ways, key=len, default=())
@@ -168,7 +169,7 @@ class Switches:
             hulls = space.hull()
             spread = space.spreads[key] = Spread(space.bridges, use.field, use.mask, use.value, hulls, min(_MOST, space.left))
             for entry in entries:
-                if entry in bridge.met:
+                if entry in bridge.alike:
                     spread.begin((bridge.name, entry.table), entry)
             spread.run()
             space.left = max(space.left - spread.steps, 0)
@@ -182,14 +183,14 @@ class Switches:
         space, bridge = where
         found = set()
         for entry in self._of(use):
-            if entry not in bridge.met:
+            if entry not in bridge.alike:
                 continue
             if entry.learned:
                 return frozenset({(None, None)})
             hull = space.hull().get((bridge.name, entry.table), State(0, {})).known
-            if not fits((t for t in entry.guard if t.name not in bridge.unsure), hull):
+            if not fits(bridge.sure(entry.guard), hull):
                 continue
-            known = with_guard(hull, entry.guard, bridge.changed)
+            known = {n: k for n, k in with_guard(hull, bridge.sure(entry.guard)).items() if n not in bridge.changed}
             found.add((_whole(known, "dl_type", 0xFFFF), None if bridge.alg else _whole(known, "nw_proto", 0xFF)))
         return frozenset(found)
 

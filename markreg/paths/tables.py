@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from markreg.paths.bridges import CONNTRACK, Bridge, Site
-from markreg.switching import ALL_STATES, CT_STATE, END, HEADERS, MARKED, TRACKED, Change, Copied, Entry, Forget, Leave, Step, Test
+from markreg.paths.bridges import CONNTRACK, Alike, Bridge, Site
+from markreg.switching import ALL_STATES, CT_STATE, END, HEADERS, MARKED, PORT, TRACKED, Change, Copied, Entry, Forget, Leave, Step, Test
 
 # By field the bits that are known, as mask and value.
 Known = dict[str, tuple[int, int]]
@@ -42,13 +42,12 @@ def fits(guard: Iterable[Test], known: Known) -> bool:
     return True
 
 
-def with_guard(known: Known, guard: Iterable[Test], without: frozenset[str]) -> Known:
-    """What holds for a packet that matched; nothing of the fields ``without``."""
+def with_guard(known: Known, guard: Iterable[Test]) -> Known:
+    """What holds for a packet that matched."""
     found = dict(known)
     for name, mask, value in guard:
-        if name not in without:
-            have = found.get(name, (0, 0))
-            found[name] = have[0] | mask, have[1] | value
+        have = found.get(name, (0, 0))
+        found[name] = have[0] | mask, have[1] | value
     return found
 
 
@@ -77,8 +76,8 @@ class Spread:
         self.lost = False
         self.steps = 0
         self.at: dict[Key, State] = {}
-        self.seen: dict[Entry, int] = {}
-        self.first: dict[Entry, Node] = {}
+        self.seen: dict[Alike, int] = {}
+        self.first: dict[Alike, Node] = {}
         self._before: dict[Node, dict[Node, None]] = {}
         self._most = most
         self._kills = not any(name in b.saves for b in bridges.values())
@@ -88,13 +87,13 @@ class Spread:
         self._work: dict[tuple[object, ...], None] = {}
         self._task: tuple[object, ...] = ()
         self._node = _NOWHERE
-        self._without = MARKED | {name}
+        self._asked = frozenset().union(*(b.asked for b in bridges.values())) - MARKED - {name}
 
     # ---- beginnings
 
     def enter(self, key: Key, known: Known) -> None:
         """Packets with all of the bits come to a table from outside."""
-        self._in(key, State(self.bits, {n: k for n, k in known.items() if n not in self._without}), None)
+        self._in(key, State(self.bits, self._of_use(known)), None)
 
     def begin(self, key: Key, entry: Entry) -> None:
         """A flow writes the bits."""
@@ -126,11 +125,10 @@ class Spread:
         self.lost = self.lost or (bridge.parts and key[1] not in bridge.tables)
         if key[1] not in bridge.tables or bridge.misses[key[1]]:
             left = State(state.live, state.known)
-        for entry in bridge.tables.get(key[1], ()):
-            if not fits((t for t in entry.guard if t.name not in bridge.unsure), state.known):
+        for alike in bridge.tables.get(key[1], ()):
+            if not any(fits(guard, state.known) for guard in alike.guards):
                 continue
-            known = with_guard(state.known, entry.guard, self._without | bridge.unsure)
-            end = self._list(entry.steps, State(state.live, known), key, entry)
+            end = self._list(alike.steps, State(state.live, self._with(state.known, alike.common)), key, alike)
             if end is not None and end.live:
                 left = end if not left.live else State(left.live | end.live, _both(left.known, end.known))
         if left.live:
@@ -138,11 +136,11 @@ class Spread:
 
     def _write(self, key: Key, entry: Entry) -> None:
         bridge = self.bridges[key[0]]
-        hull = self.hulls[key].known if key in self.hulls else {}
-        if not fits((t for t in entry.guard if t.name not in bridge.unsure), {n: k for n, k in hull.items() if n not in self._without}):
+        hull = self._of_use(self.hulls[key].known if key in self.hulls else {})
+        guard = bridge.sure(entry.guard)
+        if not fits(guard, hull):
             return
-        known = with_guard({n: k for n, k in hull.items() if n not in self._without}, entry.guard, self._without | bridge.unsure)
-        end = self._list(entry.steps, State(0, known), key, entry)
+        end = self._list(entry.steps, State(0, self._with(hull, guard)), key, bridge.alike[entry])
         if end is not None and end.live:
             self._returned(key, end)
         if END in bridge.tables:
@@ -151,29 +149,33 @@ class Spread:
     def _return(self, key: Key, site: Site) -> None:
         """Back to a flow that may have called the table where the write is."""
         bridge, state = self.bridges[key[0]], self._back[key]
-        above = (key[0], site.entry.table)
-        facts = dict(self.hulls[above].known) if above in self.hulls else {}
-        facts = with_guard(facts, site.entry.guard, self._without)
-        facts = {n: k for n, k in facts.items() if n not in bridge.changed and n not in self._without}
+        above = (key[0], site.alike.table)
+        facts = self._of_use(self.hulls[above].known if above in self.hulls else {})
+        # What no flow changes was so at the call, too.
+        stays = {n: k for n, k in state.known.items() if n not in bridge.changed}
+        if not any(fits(guard, stays) and fits(guard, facts) for guard in site.alike.guards):
+            return
+        facts = {n: k for n, k in self._with(facts, site.alike.common).items() if n not in bridge.changed}
         if not fits((Test(n, *k) for n, k in facts.items()), state.known):
             return
-        known = with_guard(state.known, (Test(n, *k) for n, k in facts.items()), frozenset())
-        end = self._list(site.steps, State(state.live, known), above, site.entry, site.after)
+        known = self._with(state.known, (Test(n, *k) for n, k in facts.items()))
+        end = self._list(site.steps, State(state.live, known), above, site.alike, site.after)
         if end is not None and end.live and not site.inside:
             self._returned(above, end)
 
     # ---- a list
 
-    def _list(self, steps: Sequence[Step], state: State, key: Key, entry: Entry, start: int = 0) -> State | None:
-        """The state after a list from step ``start``; None where nothing of the write is left, or a call has not come back yet."""
-        bridge, live, known = self.bridges[key[0]], state.live, dict(state.known)
+    def _list(self, steps: Sequence[Step], state: State, key: Key, alike: Alike, start: int = 0) -> State | None:
+        """The state after a list from step ``start``; None where nothing of the write is left, or a call has not come back yet. The
+        state that is given is used up."""
+        bridge, live, known = self.bridges[key[0]], state.live, state.known
         writing = self._task[0] == "write"  # the write may still come, or come again
         self.steps += 1 + len(steps)
         if self.steps > self._most:
             self.lost = True
         for step in islice(steps, start, None):
             if live:
-                self._note(entry, live)
+                self._note(alike, live)
             elif not writing:
                 return None
             if isinstance(step, Change):
@@ -184,7 +186,7 @@ class Spread:
             elif isinstance(step, Leave):
                 self._leave(bridge, State(live, known))
             elif isinstance(step, Copied):
-                self._list(step.steps, State(live, known), key, entry)
+                self._list(step.steps, State(live, dict(known)), key, alike)
             elif step.kind == "again":
                 if live and step.target:
                     again = {n: k for n, k in known.items() if n not in CONNTRACK and n not in step.loses}
@@ -194,9 +196,9 @@ class Spread:
             elif step.kind == "copy":
                 if live:
                     self.lost = self.lost or step.target not in bridge.tables
-                    self._in((key[0], step.target), State(live, known), self._node)
+                    self._in((key[0], step.target), State(live, dict(known)), self._node)
             else:
-                target = (key[0], step.target or entry.table)
+                target = (key[0], step.target or alike.table)
                 stable = {n: k for n, k in known.items() if n not in bridge.changed}
                 if not live:
                     known = stable
@@ -208,12 +210,12 @@ class Spread:
                     return None
                 live, known = (left.live, {**left.known, **stable}) if left else (0, stable)
         if live:
-            self._note(entry, live)
+            self._note(alike, live)
         return State(live, known)
 
     def _change(self, step: Change, live: int, known: Known) -> int:
         if step.name != self.name:
-            if step.name not in MARKED:
+            if step.name in self._asked:
                 mask, value = known.get(step.name, (0, 0))
                 if step.value is None:
                     known[step.name] = mask & ~step.mask, value & ~step.mask
@@ -230,16 +232,24 @@ class Spread:
     def _leave(self, bridge: Bridge, state: State) -> None:
         """Through a patch port nothing goes but the packet and its mark (ofproto/ofproto-dpif-xlate.c patch_port_output)."""
         if state.live and self.name == "skb_mark":
-            known = {n: k for n, k in state.known.items() if n in HEADERS and not n.startswith("in_port")}
+            known = {n: k for n, k in state.known.items() if n in HEADERS and n not in PORT}
             for peer in bridge.peers:
                 for start in self.bridges[peer].starts:
-                    self._in((peer, start), State(state.live, {**known, **START}), self._node)
+                    self._in((peer, start), State(state.live, self._of_use({**known, **START})), self._node)
 
     # ---- states
 
-    def _note(self, entry: Entry, live: int) -> None:
-        self.seen[entry] = self.seen.get(entry, 0) | live
-        self.first.setdefault(entry, self._node)
+    def _of_use(self, known: Known) -> Known:
+        """What any flow asks of it, but of no marks, and not of the field that is contended for."""
+        return {n: k for n, k in known.items() if n in self._asked}
+
+    def _with(self, known: Known, guard: Iterable[Test]) -> Known:
+        """What holds for a packet that matched."""
+        return with_guard(known, (t for t in guard if t.name in self._asked))
+
+    def _note(self, alike: Alike, live: int) -> None:
+        self.seen[alike] = self.seen.get(alike, 0) | live
+        self.first.setdefault(alike, self._node)
 
     def _in(self, key: Key, state: State, node: Node | None) -> None:
         self._join(self.at, key, state, (("in", key),))

@@ -10,16 +10,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from markreg.flow import NARROW
-from markreg.model import SKB_MARK, Owned
+from markreg.model import SKB_MARK
+from markreg.paths.answers import Answers
 from markreg.paths.crossings import NOWHERE, Crossing, Evidence
-from markreg.paths.effects import Mark, Question, Write, contested, holds
-from markreg.paths.effects import turned as turning
+from markreg.paths.effects import Mark, Question
 from markreg.paths.graph import Block, Item
 from markreg.paths.lives import CLASSES, MAPPED, MAPS, Life, Stop, connected, courses, maps, turned
 from markreg.paths.packets import Ends, decided
 from markreg.paths.relevance import Planned, Relevance
-from markreg.paths.trail import LATER, UNSHOWN, Found, Hit, State, Trail, Via, freed
-from markreg.paths.uses import asks_connection, clears, connection, matches, means, uncertain, whole
+from markreg.paths.trail import LATER, UNSHOWN, Found, State, Trail, Via, freed
+from markreg.paths.uses import asks_connection, connection
 
 # Far more than any real node was seen to need.
 MOST_STATES = 30_000
@@ -46,7 +46,7 @@ class _Memory:
     done: set[tuple[str, str, State, _Held]]
 
 
-class Walk:
+class Walk(Answers):
     """One question, on all lives of a family."""
 
     def __init__(
@@ -60,17 +60,14 @@ class Walk:
         ends: Ends | None = None,
         evidence: Evidence = NOWHERE,
     ) -> None:
-        self.question, self.family, self.lives, self.relevant, self.freeing, self.most = question, family, ways, relevant, freeing, most
+        super().__init__(question, relevant.meant, freeing)
+        self.family, self.lives, self.relevant, self.most = family, ways, relevant, most
         self.ends, self.evidence = ends, evidence
         self.asked = relevant.shape.asked
-        self.names = [name for name, _ in question.tracked]
         self.packets = relevant.packets
-        self.found = Found()
-        self.writes: dict[str, Write | None] = {}
         self.seen = 0
         self._memo: dict[tuple[int, str, bool], dict[State, dict[tuple[str, State], Trail | None]]] = {}
         self._crossed: dict[str, Ways] = {}
-        self._above: Trail | None = None
 
     def run(self) -> Found:
         """Walks every life until connections hold nothing new."""
@@ -378,112 +375,6 @@ class Walk:
                     for (exit_, then), inner in exits.items():
                         after = Trail(way, inner) if inner else way
                         yield ("next" if exit_ == "return" and verb == "jump" else exit_), then, after
-
-    def _wrote(self, act: Owned, item: Item, state: State, trail: Trail | None) -> list[tuple[State, Trail | None]]:
-        self._claimed(act, item, state, trail)
-        changed = self._written(act, state)
-        if changed is None or changed == state:
-            return [(state, trail)]
-        result: list[tuple[State, Trail | None]] = [(changed, Trail(trail, (act, item)))]
-        write = self.writes[act.id]
-        if write and write.maybe:
-            result.append((state, trail))
-        return result
-
-    def _claimed(self, act: Owned, item: Item | None, state: State, trail: Trail | None) -> None:
-        """Asks whether A writes where B has written."""
-        q, use = self.question, act.use
-        if (
-            act.owner != q.reader
-            or q.reader == q.writer
-            or q.carrier
-            or use.field not in self.names
-            or uncertain(use)
-            or use.basis == "registry"
-        ):
-            return
-        mark = state.marks[self.names.index(use.field)]
-        ones = mark.value | mark.unknown
-        if over := contested(mark, q) & mark.put & (clears(use) & ones | means(use) & (ones | self.relevant.meant.get(use.field, 0))):
-            self._hit("MK103", act, item, over, state, trail)
-
-    def _written(self, act: Owned, state: State) -> State | None:
-        if act.id not in self.writes:
-            made = Write(act, self.question)
-            self.writes[act.id] = made if made.mask else None
-        write = self.writes[act.id]
-        if write is None:
-            return None
-        at = self.names.index(write.field)
-        after = write.on(dict(zip(self.names, state.marks, strict=True)))
-        return state._replace(marks=(*state.marks[:at], after, *state.marks[at + 1 :]))
-
-    def _asked(self, act: Owned, state: State) -> Iterable[tuple[bool, State]]:
-        """Whether a test holds: (True, state) and (False, state) as far as either may be."""
-        predicate = act.use.predicate
-        if predicate is None or act.use.field not in self.names:
-            yield True, state
-            if predicate is not None and not predicate.always():
-                yield False, state
-            return
-        at = self.names.index(act.use.field)
-        mark = state.marks[at]
-        free = predicate.mask & ~self.question.bits(act.use.field)
-        can, cannot = holds(predicate, mark, free)
-        value, inverse = predicate.exact(), False
-        if value is None:
-            value, inverse = predicate.inverse().exact(), True
-        for held, possible in ((True, can), (False, cannot)):
-            equal = value is not None and held is not inverse
-            if possible:
-                then = mark
-                if equal and value is not None and (known := mark.unknown & predicate.mask):
-                    then = mark._replace(value=(mark.value & ~known) | value & known, unknown=mark.unknown & ~known)
-                yield held, state if then is mark else state._replace(marks=(*state.marks[:at], then, *state.marks[at + 1 :]))
-            elif equal and self.freeing and value is not None and (wished := self._freed(act, mark, predicate.mask, value, free)):
-                wrong = (mark.value ^ value) & predicate.mask & ~free
-                then = mark._replace(value=mark.value ^ wrong, mine=mark.mine & ~wrong, theirs=mark.theirs & ~wrong, put=mark.put & ~wrong)
-                marks = (*state.marks[:at], then, *state.marks[at + 1 :])
-                yield held, state._replace(marks=marks, freed=freed(state.freed, wished))
-
-    def _freed(self, act: Owned, mark: Mark, mask: int, value: int, free: int) -> int:
-        """Whose bits make a test of A's or B's fail that would hold without them: 1 of the other, 2 of a third, 0 if they are its own.
-
-        Or one collision hides the next: it comes up as soon as somebody mends the first.
-        """
-        q = self.question
-        if act.owner not in (q.reader, q.writer):
-            return 0
-        own, other = (mark.mine, mark.theirs) if act.owner == q.reader else (mark.theirs, mark.mine)
-        wrong = (mark.value ^ value) & mask & ~free & ~mark.unknown
-        if wrong & (own | ~mark.written) or (act.owner == q.reader and wrong & mark.theirs & (mark.without ^ value)):
-            return 0
-        return 2 if wrong & ~other else 1
-
-    def _read(self, act: Owned, item: Item | None, state: State, trail: Trail | None) -> None:
-        """Asks the question where A reads."""
-        q, use = self.question, act.use
-        if act.owner != q.reader or use.field not in self.names or use.effect is not None:
-            return
-        mark = state.marks[self.names.index(use.field)]
-        tests = matches(act)
-        if not tests and (use.predicate is not None or whole(use)):
-            return
-        missed = mark.lost & mark.had & use.mask & (~mark.value | mark.unknown)
-        if missed and not q.carrier and (bits := missed & turning(use.predicate, use.mask, mark, mark.lost, mark.had)):
-            self._hit("MK102", act, item, bits, state, trail)
-        elif tests and (bits := (mark.value | mark.unknown) & turning(use.predicate, use.mask, mark, contested(mark, q), mark.without)):
-            self._hit("MK104" if q.carrier else "MK101", act, item, bits, state, trail)
-
-    def _hit(self, code: str, act: Owned, item: Item | None, bits: int, state: State, trail: Trail | None) -> None:
-        if state.freed & UNSHOWN:
-            return
-        hit = self.found.hits.setdefault((code, act.id), Hit(code, act, item))
-        if state.freed < hit.freed:
-            hit.mask, hit.freed = 0, state.freed
-            hit.trail = trail if item is None else Trail(self._above, trail) if trail else self._above
-        if state.freed == hit.freed:
-            hit.mask |= bits
 
 
 def _ending(state: State, at: int, ends: int) -> State:

@@ -211,6 +211,8 @@ class Network:
             sender = stack.enter_context(self.socket(flow.source, kind, (flow.address, _FROM)))
             sender.connect((flow.to, _PORT))
             for count in (*counts, 0):
+                if not count and flow in _FLOWS["vxlan"]:
+                    self._forget_tunnel()
                 back = (flow.address, 0)
                 for _ in range(count or 1):
                     sender.send(self._data())
@@ -219,6 +221,12 @@ class Network:
                     receiver.sendto(self._data(), back)
                     sender.recv(2000)
         forget_connections()
+
+    def _forget_tunnel(self) -> None:
+        """A tunnel's connection begins anew, while one inside it goes on."""
+        listed = Path("/proc/self/net/nf_conntrack").read_text()
+        if "dport=4789" in listed:
+            run("conntrack", "-D", "-p", "udp", "--dport", "4789")
 
     def refused(self, flow: Flow) -> None:
         """Packets to a port where nobody listens: errors come back, which are related."""

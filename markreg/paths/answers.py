@@ -1,0 +1,129 @@
+"""What a use does to one packet of a walk, and whether it answers the question."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from markreg.model import Owned
+from markreg.paths.effects import Mark, Question, Write, contested, holds, turned
+from markreg.paths.graph import Item
+from markreg.paths.trail import UNSHOWN, Found, Hit, State, Trail, freed
+from markreg.paths.uses import clears, matches, means, uncertain, whole
+
+
+class Answers:
+    """One question and what answers it. ``meant``: bits that the writer in question claims; ``freeing``: marks of others may be wished
+    away."""
+
+    def __init__(self, question: Question, meant: Mapping[str, int], freeing: bool) -> None:
+        self.question, self.meant, self.freeing = question, meant, freeing
+        self.names = [name for name, _ in question.tracked]
+        self.found = Found()
+        self.writes: dict[str, Write | None] = {}
+        self._above: Trail | None = None
+
+    def _wrote(self, act: Owned, item: Item, state: State, trail: Trail | None) -> list[tuple[State, Trail | None]]:
+        self._claimed(act, item, state, trail)
+        changed = self._written(act, state)
+        if changed is None or changed == state:
+            return [(state, trail)]
+        result: list[tuple[State, Trail | None]] = [(changed, Trail(trail, (act, item)))]
+        write = self.writes[act.id]
+        if write and write.maybe:
+            result.append((state, trail))
+        return result
+
+    def _claimed(self, act: Owned, item: Item | None, state: State, trail: Trail | None) -> None:
+        """Asks whether A writes where B has written."""
+        q, use = self.question, act.use
+        if (
+            act.owner != q.reader
+            or q.reader == q.writer
+            or q.carrier
+            or use.field not in self.names
+            or uncertain(use)
+            or use.basis == "registry"
+        ):
+            return
+        mark = state.marks[self.names.index(use.field)]
+        ones = mark.value | mark.unknown
+        if over := contested(mark, q) & mark.put & (clears(use) & ones | means(use) & (ones | self.meant.get(use.field, 0))):
+            self._hit("MK103", act, item, over, state, trail)
+
+    def _written(self, act: Owned, state: State) -> State | None:
+        if act.id not in self.writes:
+            made = Write(act, self.question)
+            self.writes[act.id] = made if made.mask else None
+        write = self.writes[act.id]
+        if write is None:
+            return None
+        at = self.names.index(write.field)
+        after = write.on(dict(zip(self.names, state.marks, strict=True)))
+        return state._replace(marks=(*state.marks[:at], after, *state.marks[at + 1 :]))
+
+    def _asked(self, act: Owned, state: State) -> Iterable[tuple[bool, State]]:
+        """Whether a test holds: (True, state) and (False, state) as far as either may be."""
+        predicate = act.use.predicate
+        if predicate is None or act.use.field not in self.names:
+            yield True, state
+            if predicate is not None and not predicate.always():
+                yield False, state
+            return
+        at = self.names.index(act.use.field)
+        mark = state.marks[at]
+        free = predicate.mask & ~self.question.bits(act.use.field)
+        can, cannot = holds(predicate, mark, free)
+        value, inverse = predicate.exact(), False
+        if value is None:
+            value, inverse = predicate.inverse().exact(), True
+        for held, possible in ((True, can), (False, cannot)):
+            equal = value is not None and held is not inverse
+            if possible:
+                then = mark
+                if equal and value is not None and (known := mark.unknown & predicate.mask):
+                    then = mark._replace(value=(mark.value & ~known) | value & known, unknown=mark.unknown & ~known)
+                yield held, state if then is mark else state._replace(marks=(*state.marks[:at], then, *state.marks[at + 1 :]))
+            elif equal and self.freeing and value is not None and (wished := self._freed(act, mark, predicate.mask, value, free)):
+                wrong = (mark.value ^ value) & predicate.mask & ~free
+                then = mark._replace(value=mark.value ^ wrong, mine=mark.mine & ~wrong, theirs=mark.theirs & ~wrong, put=mark.put & ~wrong)
+                marks = (*state.marks[:at], then, *state.marks[at + 1 :])
+                yield held, state._replace(marks=marks, freed=freed(state.freed, wished))
+
+    def _freed(self, act: Owned, mark: Mark, mask: int, value: int, free: int) -> int:
+        """Whose bits make a test of A's or B's fail that would hold without them: 1 of the other, 2 of a third, 0 if they are its own.
+
+        Or one collision hides the next: it comes up as soon as somebody mends the first.
+        """
+        q = self.question
+        if act.owner not in (q.reader, q.writer):
+            return 0
+        own, other = (mark.mine, mark.theirs) if act.owner == q.reader else (mark.theirs, mark.mine)
+        wrong = (mark.value ^ value) & mask & ~free & ~mark.unknown
+        if wrong & (own | ~mark.written) or (act.owner == q.reader and wrong & mark.theirs & (mark.without ^ value)):
+            return 0
+        return 2 if wrong & ~other else 1
+
+    def _read(self, act: Owned, item: Item | None, state: State, trail: Trail | None) -> None:
+        """Asks the question where A reads."""
+        q, use = self.question, act.use
+        if act.owner != q.reader or use.field not in self.names or use.effect is not None:
+            return
+        mark = state.marks[self.names.index(use.field)]
+        tests = matches(act)
+        if not tests and (use.predicate is not None or whole(use)):
+            return
+        missed = mark.lost & mark.had & use.mask & (~mark.value | mark.unknown)
+        if missed and not q.carrier and (bits := missed & turned(use.predicate, use.mask, mark, mark.lost, mark.had)):
+            self._hit("MK102", act, item, bits, state, trail)
+        elif tests and (bits := (mark.value | mark.unknown) & turned(use.predicate, use.mask, mark, contested(mark, q), mark.without)):
+            self._hit("MK104" if q.carrier else "MK101", act, item, bits, state, trail)
+
+    def _hit(self, code: str, act: Owned, item: Item | None, bits: int, state: State, trail: Trail | None) -> None:
+        if state.freed & UNSHOWN:
+            return
+        hit = self.found.hits.setdefault((code, act.id), Hit(code, act, item))
+        if state.freed < hit.freed:
+            hit.mask, hit.freed = 0, state.freed
+            hit.trail = trail if item is None else Trail(self._above, trail) if trail else self._above
+        if state.freed == hit.freed:
+            hit.mask |= bits
