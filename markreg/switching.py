@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 # Fields of the packet by the names that are used here. Those of a connection are lost, and known again, by ct.
-NARROW = frozenset({"ip_src", "ip_dst", "ipv6_src", "ipv6_dst", "tp_src", "tp_dst", "arp_spa", "arp_tpa"})
+NARROW = frozenset({"ip_src", "ip_dst", "ipv6_src", "ipv6_dst", "tp_src", "tp_dst"})
 CT_STATE = "ct_state"
 CT_ZONE = "ct_zone"
 TRACKED = 0x20
@@ -20,7 +20,7 @@ HEADERS = NARROW | VLAN | PROTOCOL | PORT | {"dl_src", "dl_dst", "tun_id"}
 MARKED = frozenset({"skb_mark", "ct_mark", "ct_label"})
 
 
-class Test(NamedTuple):
+class Clause(NamedTuple):
     """A clause of a match: ``field & mask == value``."""
 
     name: str
@@ -82,7 +82,7 @@ class Entry:
 
     table: str
     priority: int
-    guard: tuple[Test, ...]
+    guard: tuple[Clause, ...]
     steps: tuple[Step, ...]
     whole: bool
     lasts: bool

@@ -9,7 +9,7 @@ from markreg.bits import BitsError, full, parse_int
 from markreg.formats._openflow_fields import parts
 from markreg.formats._openflow_scan import priority_of
 from markreg.model import FIELDS
-from markreg.switching import ALL_STATES, CT_STATE, CT_ZONE, Test
+from markreg.switching import ALL_STATES, CT_STATE, CT_ZONE, Clause
 
 # lib/meta-flow.xml: the protocols' short names and what they stand for.
 _IP, _IPV6 = 0x0800, 0x86DD
@@ -49,8 +49,8 @@ NAMES = {
     "ipv4_dst": ("ip_dst", 32),
     "ipv6_src": ("ipv6_src", 128),
     "ipv6_dst": ("ipv6_dst", 128),
-    "arp_spa": ("arp_spa", 32),
-    "arp_tpa": ("arp_tpa", 32),
+    "arp_spa": ("ip_src", 32),  # one field with nw_src in the switch (lib/flow.h)
+    "arp_tpa": ("ip_dst", 32),
     "dl_vlan": ("dl_vlan", 16),
     "vlan_tci": ("vlan_tci", 16),
     "vlan_vid": ("vlan_vid", 16),
@@ -90,21 +90,21 @@ def head_of(head: str) -> tuple[str, int, str, bool]:
 
 
 @lru_cache(8192)
-def tests(name: str, text: str) -> tuple[Test, ...] | None:
+def bits_asked(name: str, text: str) -> tuple[Clause, ...] | None:
     """What one clause asks; None where it asks something else, or more."""
     if not text:
         known = KEYWORDS.get(name)
         if known is None:
             return None
-        return (Test("dl_type", 0xFFFF, known[0]), *(() if known[1] is None else (Test("nw_proto", 0xFF, known[1]),)))
+        return (Clause("dl_type", 0xFFFF, known[0]), *(() if known[1] is None else (Clause("nw_proto", 0xFF, known[1]),)))
     if name == CT_STATE:
         return _states(text)
     value, slash, mask = text.partition("/")
     try:
         if name == "in_port" and (port := text.strip('"')).lower() not in _RESERVED and not port.isdecimal():
-            return (Test("in_port_name", full(512), int.from_bytes(port.encode()[:64])),)
+            return (Clause("in_port_name", full(512), int.from_bytes(port.encode()[:64])),)
         if name == CT_ZONE:
-            return (Test(CT_ZONE, 0xFFFF, parse_int(value)),) if not slash else None
+            return (Clause(CT_ZONE, 0xFFFF, parse_int(value)),) if not slash else None
         if name in NAMES:
             name, width = NAMES[name]
             return _compared(name, width, value, mask)
@@ -120,26 +120,26 @@ def tests(name: str, text: str) -> tuple[Test, ...] | None:
     made, done = [], 0
     for part in found:
         if here := bits >> done & full(part.width):
-            made.append(Test(part.field, here << part.low, (number >> done & here) << part.low))
+            made.append(Clause(part.field, here << part.low, (number >> done & here) << part.low))
         done += part.width
     return tuple(made)
 
 
-def _compared(name: str, width: int, value: str, mask: str) -> tuple[Test, ...] | None:
+def _compared(name: str, width: int, value: str, mask: str) -> tuple[Clause, ...] | None:
     """A header field. Raises ValueError for what is no number or address; None for a port by its name."""
     number = _number(name, value)
     if number is None:
         return None
     bits = full(width)
     if mask:
-        if mask.isdecimal() and name in ("ip_src", "ip_dst", "ipv6_src", "ipv6_dst", "arp_spa", "arp_tpa"):
+        if mask.isdecimal() and name in ("ip_src", "ip_dst", "ipv6_src", "ipv6_dst"):
             bits &= ~full(width - int(mask)) if int(mask) <= width else 0
         else:
             found = _number(name, mask)
             if found is None:
                 return None
             bits &= found
-    return (Test(name, bits, number & bits),)
+    return (Clause(name, bits, number & bits),)
 
 
 # Ports with names of their own; OpenFlow 1.0 has 16 bits for them.
@@ -160,11 +160,11 @@ def _number(name: str, text: str) -> int | None:
     return parse_int(text)
 
 
-def _states(text: str) -> tuple[Test, ...] | None:
+def _states(text: str) -> tuple[Clause, ...] | None:
     found = _STATE.findall(text)
     if found and "".join(a + b for a, b in found) == text and all(b in _STATES for _, b in found):
         mask = sum({_STATES[b] for _, b in found})
-        return (Test(CT_STATE, mask, sum({_STATES[b] for a, b in found if a == "+"})),)
+        return (Clause(CT_STATE, mask, sum({_STATES[b] for a, b in found if a == "+"})),)
     if text and all(word in _STATES for word in text.split("|")):
-        return (Test(CT_STATE, ALL_STATES, sum({_STATES[word] for word in text.split("|")})),)
+        return (Clause(CT_STATE, ALL_STATES, sum({_STATES[word] for word in text.split("|")})),)
     return None

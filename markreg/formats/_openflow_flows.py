@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from markreg.formats._openflow_asks import CLAUSE, KEYWORDS, head_of, tests
+from markreg.formats._openflow_asks import CLAUSE, KEYWORDS, bits_asked, head_of
 from markreg.formats._openflow_fields import METADATA, PREFIX
 from markreg.formats._openflow_groups import apart, parted
 from markreg.formats._openflow_parse import Parser
@@ -21,7 +21,7 @@ from markreg.formats._openflow_steps import Steps, as_set
 from markreg.formats._openflow_text import PLACE, constants
 from markreg.model import FIELDS
 from markreg.source import Source, blank_quoted
-from markreg.switching import CT_STATE, MARKED, PORT, PROTOCOL, Entry, Flows, Step, Test
+from markreg.switching import CT_STATE, MARKED, PORT, PROTOCOL, Clause, Entry, Flows, Step
 
 _ASKED = frozenset(FIELDS)
 _GROUP = re.compile(r"(?<![\w-])group_id=([0-9]+)")
@@ -101,7 +101,7 @@ class _Reader:
         made = tuple(dict.fromkeys(e for found in self.made for e in found))
         return Flows(made, tuple(self.made), self.index, self.more, frozenset(self.saves), self.alg)
 
-    def _add(self, number: int, key: tuple[str, int, tuple[Test, ...], bool, bool, tuple[Step, ...], tuple[Entry, ...]]) -> None:
+    def _add(self, number: int, key: tuple[str, int, tuple[Clause, ...], bool, bool, tuple[Step, ...], tuple[Entry, ...]]) -> None:
         kind = self.kinds.get(key)
         if kind is None:
             table, priority, guard, whole, lasts, steps, learned = key
@@ -120,16 +120,16 @@ class _Reader:
                 steps, learned, _ = self._list(both[1].rstrip(","))
                 self._add(number, (group, 0, (), False, False, as_set(steps), learned))
 
-    def _guard(self, clauses: tuple[tuple[str, str], ...], count: int) -> tuple[tuple[Test, ...], bool]:
+    def _guard(self, clauses: tuple[tuple[str, str], ...], count: int) -> tuple[tuple[Clause, ...], bool]:
         """What a match asks, and whether that is all of it."""
-        found: dict[str, Test] = {}
+        found: dict[str, Clause] = {}
         whole = len(clauses) == count
         for name, value in clauses:
-            asked = tests(name, value)
+            asked = bits_asked(name, value)
             whole = whole and asked is not None
             for test in asked or ():
-                before = found.get(test.name, Test(test.name, 0, 0))
-                found[test.name] = Test(test.name, before.mask | test.mask, before.value | test.value)
+                before = found.get(test.name, Clause(test.name, 0, 0))
+                found[test.name] = Clause(test.name, before.mask | test.mask, before.value | test.value)
         return tuple(sorted(found.values())), whole
 
     def _list(self, tail: str) -> _Listed:

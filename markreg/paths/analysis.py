@@ -15,6 +15,7 @@ from markreg.paths.graph import Graph, Reader, graph
 from markreg.paths.lives import Life, Stop, lives
 from markreg.paths.openflow import Zones, concerned
 from markreg.paths.pairs import pairs
+from markreg.paths.ports import flows
 from markreg.paths.questions import Candidate, questions
 from markreg.paths.reaching import Reaching
 from markreg.paths.relevance import Relevance, Shape
@@ -79,7 +80,8 @@ class Paths:
             if owned.use.field in FIELDS and FIELDS[owned.use.field].carrier != "pipeline" and not concerned(owned.use, owned.use):
                 spaces.setdefault(owned.use.scope.netns, []).append(owned)
         for netns, uses in spaces.items():
-            if len({o.owner for o in uses}) < 2 and not any(_codes(o) for o in uses):
+            switched = flows(self._node, netns)
+            if len({o.owner for o in (*uses, *switched)}) < 2 and not any(_codes(o) for o in uses):
                 continue
             tables = [t for t in self._node.tables if t.netns == netns]
             made = graph(tables, uses, self._sources, self._readers)
@@ -89,6 +91,8 @@ class Paths:
             node, offloads = self._node, any(t.offloads for t in tables)
             guards = (g for b in made.blocks for i in b.items for g in i.guards)
             shown = evidence(netns, guards, node.devices, node.sysctls, node.rules, offloads)
+            if shown.ports:
+                uses, stops = uses + switched, stops + switched
             given = requests(uses, self._granted)
             known: set[tuple[object, ...]] = set()
             for family in _FAMILIES:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from markreg.switching import CT_STATE, CT_ZONE, END, Change, Copied, Entry, Flows, Forget, Go, Step, Test
+from markreg.switching import CT_STATE, CT_ZONE, END, Change, Clause, Copied, Entry, Flows, Forget, Go, Step
 
 # Of so many matches, of so few fields each, it is asked whether they hide flows below them.
 _MOST_COVERS = 32
@@ -20,8 +20,8 @@ class Alike:
 
     table: str
     steps: tuple[Step, ...]
-    guards: tuple[tuple[Test, ...], ...]
-    common: tuple[Test, ...]
+    guards: tuple[tuple[Clause, ...], ...]
+    common: tuple[Clause, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class Bridge:
                 if isinstance(step, Go) and step.kind == "call":
                     self.sites.setdefault(step.target or table, []).append(Site(alike, list_, number + 1, inside))
 
-    def sure(self, guard: tuple[Test, ...]) -> tuple[Test, ...]:
+    def sure(self, guard: tuple[Clause, ...]) -> tuple[Clause, ...]:
         """What a match asks of fields that it sees as they are."""
         return tuple(t for t in guard if t.name not in self.unsure)
 
@@ -73,7 +73,7 @@ class Bridge:
         for entry in entries:
             tables.setdefault(entry.table, []).append(entry)
         for table, there in tables.items():
-            above: dict[tuple[Test, ...], int] = {}
+            above: dict[tuple[Clause, ...], int] = {}
             for entry in there:
                 if entry.whole and entry.lasts and len(entry.guard) <= _SHORT:
                     above[entry.guard] = max(entry.priority, above.get(entry.guard, 0))
@@ -92,18 +92,18 @@ class Bridge:
         return tuple(t for t in own if t not in self.sites)
 
 
-def _covers(above: tuple[Test, ...], guard: tuple[Test, ...]) -> bool:
+def _covers(above: tuple[Clause, ...], guard: tuple[Clause, ...]) -> bool:
     """Whether all that ``guard`` lets through matches ``above``."""
     return all(any(t.name == c.name and t.mask & c.mask == c.mask and t.value & c.mask == c.value for t in guard) for c in above)
 
 
-def _common(guards: Sequence[tuple[Test, ...]]) -> tuple[Test, ...]:
+def _common(guards: Sequence[tuple[Clause, ...]]) -> tuple[Clause, ...]:
     """What all of several matches ask."""
     found = {t.name: t for t in guards[0]}
     for guard in guards[1:]:
         there = {t.name: t for t in guard}
         kept = [(n, t.mask & there[n].mask & ~(t.value ^ there[n].value), t.value) for n, t in found.items() if n in there]
-        found = {name: Test(name, mask, value & mask) for name, mask, value in kept if mask}
+        found = {name: Clause(name, mask, value & mask) for name, mask, value in kept if mask}
         if not found:
             break
     return tuple(found.values())

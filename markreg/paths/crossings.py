@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from markreg.devices import Device, Sysctl
 from markreg.flow import Guard
 from markreg.model import Rule
-from markreg.paths.uses import families_meet
 from markreg.tunnels import keeps, kind_of, protocols
 
 _LO = "lo"
@@ -23,22 +22,18 @@ _LO = "lo"
 class Crossing:
     """From the end of the life ``source`` to the start of ``target``: by devices ``out`` and ``into`` (empty: any).
 
-    ``protocols``: of the packet outside, which is the one that begins where ``inner`` is false. ``shown``: the inputs show the device;
-    else a rule on the way must name it. ``text`` is what a witness prints.
+    ``asks``: protocols of which the packet must be, ``gives``: those of the one that goes on (empty: any). ``shown``: the inputs show the
+    device; else a rule on the way must name it. ``text`` is what a witness prints.
     """
 
     source: str
     target: str
     text: str
-    protocols: tuple[str, ...]
     out: tuple[str, ...] = ()
     into: tuple[str, ...] = ()
+    asks: tuple[str, ...] = ()
+    gives: tuple[str, ...] = ()
     shown: bool = True
-
-    @property
-    def inner(self) -> bool:
-        """Whether the packet that goes on was in the one before."""
-        return self.target != "encapsulated"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +41,17 @@ class Evidence:
     """What the inputs show of one namespace. ``tunnels``: devices that encapsulate and keep the mark, with their kinds;
     ``listed``: all devices were seen.
 
-    ``transforms``: families with IPsec policies. ``loops``: a rule names lo. ``offloads``: a rule fills a flowtable.
+    ``transforms``: there are IPsec policies or states (which may carry another family). ``loops``: a rule names lo. ``offloads``: a rule
+    fills a flowtable. ``ports``: those of a switch in the kernel that are devices here; ``switched``: the protocols of its tunnels.
     """
 
     loops: bool = False
     tunnels: tuple[tuple[str, str], ...] = ()
     listed: bool = False
-    transforms: tuple[str, ...] = ()
+    transforms: bool = False
     offloads: bool = False
+    ports: tuple[str, ...] = ()
+    switched: tuple[tuple[str, ...], ...] = ()
     sysctls: tuple[Sysctl, ...] = ()
 
     def lives(self, family: str, every: Iterable[str]) -> set[str]:
@@ -61,25 +59,27 @@ class Evidence:
         if family == "arp":
             return {"input", "output", "bridged"}
         on = {"loopback": self.loops, "offloaded": self.offloads}
-        on |= {"answered": self.answered(family) is not None, "encapsulated": bool(self.crossings(family))}
+        reached = {c.target for c in self.crossings(family)}
+        on |= {"answered": self.answered(family) is not None, "encapsulated": "encapsulated" in reached, "switch": "switch" in reached}
         return {name for name in every if on.get(name, True)}
 
     def crossings(self, family: str) -> tuple[Crossing, ...]:
         """The ways from one life to another."""
         found: list[Crossing] = []
-        for text, outer, devices, shown in self._ways(family):
-            found += [
-                Crossing(v, "encapsulated", f"into the {text}", outer, devices, (), shown) for v in ("forward", "output", "encapsulated")
-            ]
-            found += [Crossing("input", v, f"out of the {text}", outer, (), devices, shown) for v in ("forward", "input")]
+        for name, outer, devices, shown in self._ways() if family != "arp" else ():
+            into, out = f"into the {name}", f"out of the {name}"
+            found += [Crossing(v, "encapsulated", into, devices, gives=outer, shown=shown) for v in ("forward", "output", "encapsulated")]
+            found += [Crossing("input", v, out, into=devices, asks=outer, shown=shown) for v in ("forward", "input")]
+        if self.ports:
+            found += [Crossing(v, "switch", "by a port of the switch", self.ports) for v in ("forward", "output", "encapsulated")]
+            found += [Crossing("switch", v, "by a port of the switch", into=self.ports) for v in ("forward", "input")]
+        found += [Crossing("switch", "encapsulated", "into the tunnel", gives=outer) for outer in self.switched]
         return tuple(found)
 
-    def _ways(self, family: str) -> Iterator[tuple[str, tuple[str, ...], tuple[str, ...], bool]]:
-        if family == "arp":
-            return
+    def _ways(self) -> Iterator[tuple[str, tuple[str, ...], tuple[str, ...], bool]]:
         for outer in dict.fromkeys(protocols(kind) for _, kind in self.tunnels):
             yield "tunnel", outer, tuple(name for name, kind in self.tunnels if protocols(kind) == outer), self.listed
-        if any(families_meet(family, f) for f in self.transforms):
+        if self.transforms:
             yield "IPsec tunnel", protocols("xfrm"), (), True
 
     def bridged(self, family: str) -> bool | None:
@@ -112,13 +112,19 @@ def evidence(
 ) -> Evidence:
     """What is shown of a namespace. ``guards``: all conditions of its rules."""
     named = dict.fromkeys(v for g in guards if g.kind in ("iif", "oif") and not g.negated for v in g.values)
-    there = [d for d in devices if d.netns == netns and not d.bridge]
+    here = [d for d in devices if d.netns == netns]
+    there = [d for d in here if not d.bridge]
+    listed = {d.name for d in there}
+    switch = [d for d in here if d.bridge and not d.userspace]
+    ports = [(d.name, d.bridge) for d in switch if d.kind == "internal"]
     tunnels = [(d.name, d.kind) for d in there] or [(v, kind_of(v)) for v in named]
     return Evidence(
         loops=_LO in named,
         tunnels=tuple((name, kind) for name, kind in tunnels if keeps(kind)),
         listed=bool(there),
-        transforms=tuple(dict.fromkeys(r.scope.family for r in rules if r.kind == "xfrm" and r.scope.netns == netns)),
+        transforms=any(r.kind == "xfrm" and r.scope.netns == netns for r in rules),
         offloads=offloads,
+        ports=tuple(p for p, bridge in ports if p in listed or (not listed and (p == bridge or p in named))),
+        switched=tuple(dict.fromkeys(protocols(d.kind) for d in switch if keeps(d.kind) and d.mark is None)),
         sysctls=tuple(s for s in sysctls if s.netns == netns),
     )

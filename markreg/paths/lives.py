@@ -29,6 +29,7 @@ LIVES: dict[str, tuple[str, ...]] = {
     "loopback": ("socket", *_OUTWARD, "lo", *_INWARD, "delivered"),
     "answered": (*_INWARD, "answer", *_OUTWARD),
     "encapsulated": _OUTWARD,
+    "switch": ("switch",),
 }
 # What a bridged packet meets only where bridge-nf-call-iptables is on.
 _MAYBE = ("prerouting", "forward", "postrouting")
@@ -128,9 +129,10 @@ def courses(ways: Sequence[Life]) -> list[Course]:
     asked = any(
         isinstance(e, Stop) and e.owned.use.place.kind == "rule" for life in ways for stage in life.stages for g in stage.groups for e in g
     )
-    apart: list[Course] = [{"loopback": CLASSES}, {"encapsulated": CLASSES, "input": CLASSES}]
+    apart: list[Course] = [{"loopback": CLASSES}, {"encapsulated": CLASSES, "input": CLASSES}, {"switch": CLASSES[:1]}]
     if asked:
-        return [dict.fromkeys((name for name in LIVES if name not in ("loopback", "encapsulated")), CLASSES), *apart]
+        alone = {"loopback", "encapsulated", "switch"}
+        return [dict.fromkeys((name for name in LIVES if name not in alone), CLASSES), *apart]
     forwarded: Course = {"forward": CLASSES, "bridged": CLASSES, "offloaded": ("established",)}
     inward: Course = {"input": CLASSES, "answered": CLASSES, "output": _ANSWERS}
     outward: Course = {"output": CLASSES, "input": _ANSWERS, "answered": _ANSWERS}
@@ -188,6 +190,9 @@ def hooks(owned: Owned) -> tuple[Hook, ...]:
         return tuple(Hook(h, 0) for h in ("xfrm-in", "xfrm-fwd", "xfrm-out") if h[5:] in place.text.split() or "state" in place.text)
     if place.hooks:
         return place.hooks
+    if place.kind == "openflow":
+        # Its tables are walked elsewhere (tables.py): here is what a packet brings to them, and then what they send with it.
+        return (Hook("switch", 0 if use.effect is None else 1),)
     if place.kind == "bpf" and place.direction:
         kind = "cgroup" if place.attach.startswith("cgroup") else "tc"
         return (Hook(_BPF[kind, place.direction], 0),) if (kind, place.direction) in _BPF else ()

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from markreg.paths.bridges import CONNTRACK, Alike, Bridge, Site
-from markreg.switching import ALL_STATES, CT_STATE, END, HEADERS, MARKED, PORT, TRACKED, Change, Copied, Entry, Forget, Leave, Step, Test
+from markreg.switching import ALL_STATES, CT_STATE, END, HEADERS, MARKED, PORT, TRACKED, Change, Clause, Copied, Entry, Forget, Leave, Step
 
 # By field the bits that are known, as mask and value.
 Known = dict[str, tuple[int, int]]
@@ -33,7 +33,7 @@ class State:
     known: Known
 
 
-def fits(guard: Iterable[Test], known: Known) -> bool:
+def fits(guard: Iterable[Clause], known: Known) -> bool:
     """Whether a packet of which ``known`` holds may match. Marks themselves never say no: that is what is contended for."""
     for name, mask, value in guard:
         have = known.get(name)
@@ -42,7 +42,7 @@ def fits(guard: Iterable[Test], known: Known) -> bool:
     return True
 
 
-def with_guard(known: Known, guard: Iterable[Test]) -> Known:
+def with_guard(known: Known, guard: Iterable[Clause]) -> Known:
     """What holds for a packet that matched."""
     found = dict(known)
     for name, mask, value in guard:
@@ -156,9 +156,9 @@ class Spread:
         if not any(fits(guard, stays) and fits(guard, facts) for guard in site.alike.guards):
             return
         facts = {n: k for n, k in self._with(facts, site.alike.common).items() if n not in bridge.changed}
-        if not fits((Test(n, *k) for n, k in facts.items()), state.known):
+        if not fits((Clause(n, *k) for n, k in facts.items()), state.known):
             return
-        known = self._with(state.known, (Test(n, *k) for n, k in facts.items()))
+        known = self._with(state.known, (Clause(n, *k) for n, k in facts.items()))
         end = self._list(site.steps, State(state.live, known), above, site.alike, site.after)
         if end is not None and end.live and not site.inside:
             self._returned(above, end)
@@ -243,7 +243,7 @@ class Spread:
         """What any flow asks of it, but of no marks, and not of the field that is contended for."""
         return {n: k for n, k in known.items() if n in self._asked}
 
-    def _with(self, known: Known, guard: Iterable[Test]) -> Known:
+    def _with(self, known: Known, guard: Iterable[Clause]) -> Known:
         """What holds for a packet that matched."""
         return with_guard(known, (t for t in guard if t.name in self._asked))
 

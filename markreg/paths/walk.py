@@ -166,19 +166,16 @@ class Walk(Answers):
         """Packets that go on in another life: with their mark, as somebody else's packet."""
         kinds = self.packets.kinds
         out, into = kinds["oif"].of(crossing.out), kinds["iif"].of(crossing.into)
-        outer = kinds["proto"].of(crossing.protocols)
+        asks, proto = kinds["proto"].of(crossing.asks), kinds["proto"].of(crossing.gives)
+        devices = (kinds["iif"].none, kinds["oif"].any) if crossing.target == "encapsulated" else (into, kinds["oif"].none)
+        ends = self.ends.any if self.ends else ()
         met = self._crossed.setdefault(crossing.target, {})
         for state, trail in states.items():
             marks = tuple(m if n == SKB_MARK.name else Mark() for n, m in zip(self.names, state.marks, strict=True))
-            leaves = state.proto & outer if crossing.inner else not crossing.out or state.oif & out
-            if not leaves or not any(m.written for m in marks):
-                continue
-            named = crossing.shown or bool(crossing.out and not state.oif & ~out)
-            devices = (into, kinds["oif"].none) if crossing.inner else (kinds["iif"].none, kinds["oif"].any)
-            proto = kinds["proto"].any if crossing.inner else outer
-            wished = state.freed if named else freed(state.freed, UNSHOWN)
-            ends = self.ends.any if self.ends else ()
-            met.setdefault(State(*devices, proto, wished, marks, False, ends), Trail(trail, Via(crossing.text)))
+            if any(m.written for m in marks) and state.proto & asks and (not crossing.out or state.oif & out):
+                named = crossing.shown or bool(crossing.out and not state.oif & ~out)
+                wished = state.freed if named else freed(state.freed, UNSHOWN)
+                met.setdefault(State(*devices, proto, wished, marks, False, ends), Trail(trail, Via(crossing.text)))
 
     def _mapped(self, states: Ways, sides: Iterable[str]) -> Ways:
         """States after nat may have changed the addresses and ports of these sides."""

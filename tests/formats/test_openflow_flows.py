@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from markreg.formats import openflow
-from markreg.formats._openflow_asks import head_of, tests
+from markreg.formats._openflow_asks import bits_asked, head_of
 from markreg.source import Source
-from markreg.switching import Change, Copied, Entry, Forget, Go, Leave, Test
+from markreg.switching import Change, Clause, Copied, Entry, Forget, Go, Leave
 
 HEADS = {
     " cookie=0x1, duration=1.2s, table=3, n_packets=0, n_bytes=0, idle_age=9, priority=7,ip,in_port=1 ": ("3", 7, "ip,in_port=1", True),
@@ -65,13 +65,13 @@ UNKNOWN = (
 @pytest.mark.parametrize("text", CLAUSES)
 def test_a_clause_asks_bits_of_fields(text: str) -> None:
     name, _, value = text.partition("=")
-    assert tests(name, value) == tuple(Test(*t) for t in CLAUSES[text])
+    assert bits_asked(name, value) == tuple(Clause(*t) for t in CLAUSES[text])
 
 
 @pytest.mark.parametrize("text", UNKNOWN)
 def test_what_is_not_known_of_a_match_is_not_guessed(text: str) -> None:
     name, _, value = text.partition("=")
-    found = tests(name, value)
+    found = bits_asked(name, value)
     assert found is None or all(0 <= t.value <= t.mask for t in found)
 
 

@@ -65,6 +65,11 @@ class Component:
         return "ct_mark" if any(r.reads and "-m connmark" in r.text for r in self.rules) else "skb_mark"
 
     @property
+    def names_lo(self) -> bool:
+        """Whether its rules show that packets go over loopback."""
+        return any("lo" in guard.split() for rule in self.rules for guard in rule.guards)
+
+    @property
     def silenced(self) -> Component:
         """Its match without its writes."""
         return replace(self, rules=tuple(r for r in self.rules if r.reads))
@@ -222,7 +227,9 @@ class Maker:
         states = ["NEW", "ESTABLISHED"]
         states += ["RELATED"] * 2 if "related" in self.kinds else []
         states += ["UNTRACKED"] if "notrack" in self.kinds else []
-        if "devices" in self.kinds and rng.random() < 0.5:
+        if "loopback" in self.kinds and base != "FORWARD" and rng.random() < 0.4:
+            yield "-o lo" if base in ("OUTPUT", "POSTROUTING") else "-i lo", False
+        elif "devices" in self.kinds and rng.random() < 0.5:
             yield from self._device(base)
         protocols = ["-p udp", f"-p {PROTOCOL}"] + (["-p icmp"] if "related" in self.kinds else [])
         if "addresses" in self.kinds and rng.random() < 0.5 and profile.source:
@@ -274,8 +281,6 @@ class Maker:
     def _settings(self) -> Iterator[tuple[str, str]]:
         """The rules of nobody."""
         rng = self.rng
-        if "loopback" in self.kinds:  # what shows that packets go that way
-            yield "legacy", "filter INPUT | -i lo -j RETURN"
         if "notrack" in self.kinds:
             for base in rng.choice((("PREROUTING",), ("OUTPUT",), ("PREROUTING", "OUTPUT"))):
                 guard = rng.choice(("", "", "-p udp ", f"-p {PROTOCOL} "))

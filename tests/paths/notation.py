@@ -32,7 +32,8 @@ PRIORITIES = {
 }
 Line = tuple[str, str, str]
 _FULL = 0xFFFFFFFF
-_VERDICTS = ("ACCEPT", "DROP", "RETURN", "MASQUERADE")
+_VERDICTS = ("ACCEPT", "DROP", "REJECT", "RETURN", "MASQUERADE")
+_TARGETS = (*_VERDICTS, "MARK", "CONNMARK", "CT", "DNAT", "SNAT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +129,7 @@ def nft(text: str, family: str = "ip") -> str:
             continue
         number = counts[table, chain] = counts.get((table, chain), -1) + 1
         target = re.search(r"-[jg] (\S+)", rule)
-        owner = _owner(target[1]) if target and not target[1].isupper() else "host"
+        owner = _owner(target[1]) if target and target[1] not in _TARGETS else "host"
         kind = "nat" if table == "nat" else "route" if (table, chain) == ("mangle", "OUTPUT") else "filter"
         level = PRIORITIES[table, chain] + number
         head = f"type {kind} hook {chain.lower()} priority {level}; policy {policies.get((table, chain), 'accept').lower()};"

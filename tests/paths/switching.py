@@ -290,6 +290,4 @@ def _holds(clause: tuple[str, int, int], fields: dict[str, int], port: int) -> b
         return fields["proto"] == value or (value == 1 and fields["proto"] != 0)
     if name == "in_port" and port:
         return port == value
-    if name == "nw_src" and not fields["proto"]:
-        return False
     return fields[name] & mask == value

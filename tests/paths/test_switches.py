@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
 from tests.paths.switch_support import Read
 from tests.paths.switching import Walk, case
+from tests.paths.test_controls import found, loud
 
 CASES = int(os.environ.get("MARKREG_TABLES", "300"))
 
@@ -185,3 +187,22 @@ def test_a_large_dump_is_read_with_less() -> None:
     apart = f"table=0,ip,nw_src=10.0.0.1,actions={MARK},resubmit(,1)\ntable=1,ip,nw_src=10.0.0.2,{ASK},actions=drop\n"
     assert _reach((apart, many))
     assert not _reach((apart, ""))
+
+
+NODE = """OFPST_FLOW reply (OF1.5) (xid=0x2):
+ cookie=0x1030000000064, duration=1.1s, table=0, n_packets=0, n_bytes=0, priority=0 actions=resubmit(,5)
+ cookie=0x1030000000064, duration=1.1s, table=5, n_packets=0, n_bytes=0, priority=0 actions=resubmit(,10)
+ cookie=0x1030000000064, duration=1.1s, table=10, n_packets=0, n_bytes=0, priority=200,ip actions=set_field:0x1/0xff->pkt_mark,resubmit(,20)
+ cookie=0x1030000000064, duration=1.1s, table=20, n_packets=0, n_bytes=0, priority=0 actions=resubmit(,30)
+ cookie=0x5eedf00d, duration=1.1s, table={table}, n_packets=0, n_bytes=0, priority=9,pkt_mark=0x1/0xff actions=drop
+"""
+
+
+def test_a_finding_tells_the_tables_on_the_way(tmp_path: Path) -> None:
+    write = {t: found(tmp_path / str(t), {"ovs-ofctl_dump-flows_br-int": NODE.format(table=t)}) for t in (5, 30)}
+    assert not loud(write[5])
+    (finding,) = [f for f in write[30] if f.code == "MK101"]
+    assert finding.severity == "warning"  # Antrea is known by its cookies alone
+    steps = [(s["step"], s["place"]) for s in finding.path]
+    hops = [("hop", "table 10 to table 20"), ("hop", "table 20 to table 30")]
+    assert steps == [("write", "br-int table 10"), *hops, ("read", "br-int table 30")]
