@@ -30,7 +30,7 @@ class Guard:
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """Where a rule sends a packet: ``jump`` or ``goto`` to ``target``, ``return``, ``accept`` (this base chain ends), ``nat`` (all
-    chains of type nat at this hook end) or ``drop``."""
+    chains of type nat at this hook end), ``drop`` or ``reject`` (a drop with an answer)."""
 
     verb: str
     target: str = ""

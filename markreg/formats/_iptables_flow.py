@@ -12,7 +12,7 @@ from markreg.formats._narrow import address, every, port, protocol
 _ENDS = {
     "ACCEPT": "accept",
     "DROP": "drop",
-    "REJECT": "drop",
+    "REJECT": "reject",
     "TARPIT": "drop",
     "RETURN": "return",
     "MASQUERADE": "nat",

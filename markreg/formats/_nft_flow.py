@@ -19,7 +19,7 @@ _RULE = re.compile(
 )
 _JUMP = re.compile(rf"{START}(jump|goto)\s+([^\s{{}},;]+)")
 _VERDICT = re.compile(rf"{START}(accept|drop|reject|return|masquerade|snat|dnat|redirect|queue){END}")
-_VERBS = {"accept": "accept", "queue": "accept", "drop": "drop", "reject": "drop", "return": "return"}
+_VERBS = {"accept": "accept", "queue": "accept", "drop": "drop", "reject": "reject", "return": "return"}
 _NOTRACK = re.compile(rf"{START}notrack{END}")
 # A mapping of one family does nothing to packets of the other (net/netfilter/nft_nat.c nft_nat_inet_eval).
 _OF_FAMILY = re.compile(rf"{START}[sd]nat (?:ip6? to|family){END}")

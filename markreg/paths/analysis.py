@@ -97,7 +97,8 @@ class Paths:
             known: set[tuple[object, ...]] = set()
             for family in _FAMILIES:
                 ways = lives(family, made.bases, stops, shown)
-                met = tuple((v.name, v.exits, tuple(tuple(map(_identity, g)) for s in v.stages for g in s.groups)) for v in ways)
+                apart = family if shape.families else ""
+                met = apart, *((v.name, v.exits, tuple(tuple(map(_identity, g)) for s in v.stages for g in s.groups)) for v in ways)
                 if not ways or met in known:
                     continue
                 known.add(met)

@@ -60,7 +60,8 @@ class Evidence:
             return {"input", "output", "bridged"}
         on = {"loopback": self.loops, "offloaded": self.offloads}
         reached = {c.target for c in self.crossings(family)}
-        on |= {"answered": self.answered(family) is not None, "encapsulated": "encapsulated" in reached, "switch": "switch" in reached}
+        on |= {"answered": self.answered(family) is not None, "rejected": self.answered(family) == ()}
+        on |= {"encapsulated": "encapsulated" in reached, "switch": "switch" in reached}
         return {name for name in every if on.get(name, True)}
 
     def crossings(self, family: str) -> tuple[Crossing, ...]:

@@ -28,6 +28,7 @@ LIVES: dict[str, tuple[str, ...]] = {
     "offloaded": ("tc-ingress", "ingress", "egress", "tc-egress"),
     "loopback": ("socket", *_OUTWARD, "lo", *_INWARD, "delivered"),
     "answered": (*_INWARD, "answer", *_OUTWARD),
+    "rejected": (*_IN, "bridge-input", "prerouting", "route", "xfrm-fwd", "forward", "answer", *_OUTWARD),
     "encapsulated": _OUTWARD,
     "switch": ("switch",),
 }
@@ -133,7 +134,7 @@ def courses(ways: Sequence[Life]) -> list[Course]:
     if asked:
         alone = {"loopback", "encapsulated", "switch"}
         return [dict.fromkeys((name for name in LIVES if name not in alone), CLASSES), *apart]
-    forwarded: Course = {"forward": CLASSES, "bridged": CLASSES, "offloaded": ("established",)}
+    forwarded: Course = {"forward": CLASSES, "bridged": CLASSES, "offloaded": ("established",), "rejected": CLASSES}
     inward: Course = {"input": CLASSES, "answered": CLASSES, "output": _ANSWERS}
     outward: Course = {"output": CLASSES, "input": _ANSWERS, "answered": _ANSWERS}
     return [forwarded, inward, outward, *apart]

@@ -50,6 +50,7 @@ class Reaching:
         self._summaries: dict[tuple[int, str, bool], Exits] = {}
         self._entries: Entries = {}
         self._crossed: dict[str, State] = {}
+        self._rejected: State | None = None
         self._asked = any(g.kind == "state" for b in blocks for i in b.items for g in i.guards)
 
     def run(self) -> Facts:
@@ -91,11 +92,12 @@ class Reaching:
 
     def _live(self, life: Life, kind: str, left: State) -> None:
         state = self._start(life, kind, left)
+        self._rejected = None
         for stage in life.stages:
-            if state is None:
-                return
             if stage.turns:
                 kind = turned(kind, stage.name)
+                state = _joined([None if life.name == "rejected" else state, self._rejected])
+            if state is None or stage.turns:
                 continue
             orders = [stage.groups]
             if any(len(group) > 1 for group in stage.groups):
@@ -151,6 +153,8 @@ class Reaching:
         self._entries[key] = (block, _or(known[1], state) if known else state)
         exits = {verb: self._applied(summary, state) for verb, summary in self._summary(block, kind, alive).items()}
         self._leave(exits.get("drop"), left)
+        self._leave(exits.get("reject"), left)
+        self._rejected = _joined([self._rejected, exits.get("reject")])
         ended = None if block.base.policy.lower() == "drop" else exits.get("return")
         if block.base.policy.lower() == "drop":
             self._leave(exits.get("return"), left)

@@ -86,7 +86,7 @@ class Relevance:
             return True
         exits = self.exits(entry)
         ends = "accept" not in exits and ("return" not in exits or entry.base.policy.lower() == "drop")
-        return ends or ("nat" in exits and any(isinstance(e, Block) and self.matters(e) for group in stage.groups for e in group))
+        return ends or "reject" in exits or ("nat" in exits and any(isinstance(e, Block) and self.matters(e) for group in stage.groups for e in group))
 
     def _connections(self, entry: Block | Stop) -> bool:
         if isinstance(entry, Stop):
@@ -191,6 +191,7 @@ class Shape:
         routed = (b for b in blocks if b.base.kind == "route" and any(h.hook == "output" for h in b.base.hooks))
         self.reroutes = self.mapped or any(SKB_MARK.name in self.touched[id(b)] for b in routed)
         self.filters = {id(b) for b in blocks if _filters(b) and not self.touched[id(b)]}
+        self.families = any(g.kind == "family" for b in blocks for i in b.items for g in i.guards)
         self.asked = any(g.kind == "state" for b in blocks for i in b.items for g in i.guards)
 
 

@@ -68,6 +68,7 @@ class Walk(Answers):
         self.seen = 0
         self._memo: dict[tuple[int, str, bool], dict[State, dict[tuple[str, State], Trail | None]]] = {}
         self._crossed: dict[str, Ways] = {}
+        self._rejected: Ways = {}
 
     def run(self) -> Found:
         """Walks every life until connections hold nothing new."""
@@ -130,8 +131,10 @@ class Walk(Answers):
             here = state._replace(proto=proto & state.proto, freed=freed(state.freed, wished), marks=held)
             states.setdefault(here, Trail(before, way) if way else before)
         sides = set("sd")
+        self._rejected = {}
         for stage in plan:
             if stage.turns:
+                states = self._rejected if life.name == "rejected" else states | self._rejected if stage.name == "answer" else states
                 kind, states = turned(kind, stage.name), self._turned(stage.name, states)
                 sides = set("sd") if stage.name == "answer" else set()
                 continue
@@ -231,6 +234,8 @@ class Walk(Answers):
         if not states or not self.relevant.matters(block):
             # Nothing there concerns the question; the packet may be dropped, which ends this way.
             exits = self.relevant.exits(block)
+            if "reject" in exits:
+                self._rejected |= states
             on = "accept" in exits or ("return" in exits and block.base.policy.lower() != "drop")
             return (states if on else {}), (states if "nat" in exits else {})
         alive = connected(block, hook)
@@ -255,6 +260,8 @@ class Walk(Answers):
                     on_.setdefault(after, Trail(trail, way) if way else trail)
                 else:
                     dropped.setdefault(after, Trail(trail, way) if way else trail)
+                    if verb == "reject":
+                        self._rejected.setdefault(after, dropped[after])
         return on_, mapped
 
     def _block(self, block: Block, kind: str, alive: bool, state: State) -> dict[tuple[str, State], Trail | None]:

@@ -225,8 +225,8 @@ def judge(node: Generated, bench: Bench, met: Counter[str], strict: bool = False
                     met["shown, but what the reader keeps itself"] += 1
                 elif _over_lo(node, bench, gone, part):
                     met["shown, but only over lo, which no rule of the two names"] += 1
-                elif _by_others(node, bench, gone.name, part):
-                    met["shown, but only by marks of a third that is named"] += 1
+                elif _by_others(node, bench, gone, part):
+                    met["shown, but only by marks of others"] += 1
                 else:
                     yield Fault("silent", f"{what}; markreg says nothing")
             elif differs and {s.code for s in named} == {"MK103"}:
@@ -261,17 +261,20 @@ def _over_lo(node: Generated, bench: Bench, gone: Component, part: Component) ->
     return bench.measured(node)[part.name] == bench.measured(node.without(gone.name))[part.name]
 
 
-def _by_others(node: Generated, bench: Bench, gone: str, part: Component) -> bool:
-    """Whether a component changes a match only by what it does to the marks of others, who are named there: without their marks it
-    changes nothing. So is one that clears another's bit, before it comes through."""
+def _by_others(node: Generated, bench: Bench, gone: Component, part: Component) -> bool:
+    """Whether a component changes a match only by what it does to the marks of others: without theirs it changes nothing. So is one that
+    clears another's bit before it comes through; that is told of the other. Of several that set one bit, nobody is told."""
     others: set[str] = set()
-    for variant in (node, node.without(gone)):
-        bench.load(variant)
-        said = told(variant)[0]
-        others |= {o for s in said if part.name in s.owners and s.field == part.field for o in s.owners} - {gone, part.name}
-    for other in others:
+    if any("CONNMARK --" in r.action and "--nfmask" in r.action for r in gone.rules):  # it may carry them, which has to be told
+        for variant in (node, node.without(gone.name)):
+            bench.load(variant)
+            said = told(variant)[0]
+            others |= {o for s in said if part.name in s.owners and s.field == part.field for o in s.owners}
+    else:
+        others = {p.name for p in node.parts}
+    for other in others - {gone.name, part.name}:
         node = node.without(other)
-    return bool(others) and bench.measured(node)[part.name] == bench.measured(node.without(gone))[part.name]
+    return bool(others) and bench.measured(node)[part.name] == bench.measured(node.without(gone.name))[part.name]
 
 
 def _exempt(node: Generated, part: Component, claims: list[Said]) -> str:
