@@ -104,8 +104,9 @@ def _notrack() -> None:
 
 
 def _ways_back() -> None:
+    made = _taken(crossings.Evidence, "lives")
     _put(crossings.Evidence, "crossings", lambda self, family: ())
-    _put(crossings.Evidence, "lives", lambda self, family, every: {"forward", "input", "output", "bridged"})
+    _put(crossings.Evidence, "lives", lambda *given: made(*given) - {"loopback", "answered", "encapsulated", "offloaded"})
 
 
 def _evidence() -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from markreg.bits import bit_numbers, shifted
 from markreg.model import FIELDS, Node, Owned, Use
@@ -20,6 +20,7 @@ from markreg.paths.questions import Candidate, questions
 from markreg.paths.reaching import Reaching
 from markreg.paths.relevance import Relevance, Shape
 from markreg.paths.requests import Granted, Requests, nothing, requested, requests
+from markreg.paths.slices import Bits, Slices
 from markreg.paths.switches import Switches
 from markreg.paths.trail import Found, Hit
 from markreg.paths.uses import means, sets, whole
@@ -27,6 +28,8 @@ from markreg.paths.walk import MOST_STATES, Walk
 from markreg.paths.witness import steps
 from markreg.source import Source
 
+# Where bits can be walked apart, a walk of all together need not see more than so many.
+_FEW_STATES = 2_000
 # All walks of a node together may see so many states.
 _MOST_STATES = 400_000
 _FAMILIES = ("ip", "ip6", "arp")
@@ -45,6 +48,13 @@ class Region:
     shape: Shape
     requests: Mapping[str, Requests]
     evidence: Evidence
+    _slices: Slices | None = None
+
+    def apart(self, asked: Mapping[str, int], tracked: Mapping[str, int]) -> Sequence[Bits]:
+        """The slices of the ``tracked`` bits in which what is done to the ``asked`` ones can be judged."""
+        if self._slices is None:
+            self._slices = Slices(self.shape, self.uses, self.evidence)
+        return self._slices.of(asked, tracked)
 
     def requests_for(self, reader: str, writer: str) -> Requests:
         """What others than the writer set for the reader."""
@@ -224,13 +234,10 @@ def _tracked(region: Region, asked: Candidate) -> dict[str, int]:
 def _answered(region: Region, asked: Candidate, most: int) -> tuple[list[Collision], int]:
     """What the walk says: as things are; else with marks of others wished away; else with what is only presumed."""
     bits = _tracked(region, asked)
-    order = [name for name in ("skb_mark", "ct_mark", "ct_label") if name in bits] + sorted(bits.keys() - FIELDS.keys())
-    tracked = tuple((name, bits[name]) for name in order)
     meant: dict[str, int] = {}
     for owned in region.uses:
         if owned.owner == asked.writer and owned.use.effect is not None and not whole(owned.use):
             meant[owned.use.field] = meant.get(owned.use.field, 0) | means(owned.use)
-    relevant = Relevance(region.shape, asked.reader, bits, meant)
     guessed = any(o.use.basis == "registry" for o in region.uses if o.owner in (asked.reader, asked.writer, asked.carrier))
     asked_for = tuple((*key, mask) for key, mask in region.requests_for(asked.reader, asked.writer).items())
     found: dict[tuple[str, str], Collision] = {}
@@ -239,9 +246,14 @@ def _answered(region: Region, asked: Candidate, most: int) -> tuple[list[Collisi
     told: set[str] = set()  # the fields in which the two collide as things are
     for presumed in (False, True) if guessed else (False,):
         for freeing in (False, True):
-            question = Question(asked.reader, asked.writer, asked.carrier, tracked, presumed, asked_for)
-            answer, seen = _walked(region, question, relevant, freeing, most)
+            question = Question(asked.reader, asked.writer, asked.carrier, _ordered(bits), presumed, asked_for)
+            answer, seen = _walked(region, question, meant, freeing, min(most, _FEW_STATES))
             states += seen
+            if answer.capped:
+                slices = region.apart(asked.bits, bits)
+                parts = [replace(question, tracked=_ordered(part)) for part in slices] if len(slices) > 1 else [question]
+                answer, seen = _joined([_walked(region, part, meant, freeing, most) for part in parts])
+                states += seen
             # What would come after other faults are mended is told where it is found; that it is not found is no doubt about what is.
             capped |= answer.capped and not (freeing or presumed)
             for key, hit in answer.hits.items():
@@ -259,9 +271,15 @@ def _answered(region: Region, asked: Candidate, most: int) -> tuple[list[Collisi
     return list(found.values()), states
 
 
-def _walked(region: Region, question: Question, relevant: Relevance, freeing: bool, most: int) -> tuple[Found, int]:
+def _ordered(bits: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
+    order = [name for name in ("skb_mark", "ct_mark", "ct_label") if name in bits] + sorted(bits.keys() - FIELDS.keys())
+    return tuple((name, bits[name]) for name in order)
+
+
+def _walked(region: Region, question: Question, meant: Mapping[str, int], freeing: bool, most: int) -> tuple[Found, int]:
     """The answer of a walk, and how many states it saw."""
     most = min(most, MOST_STATES)
+    relevant = Relevance(region.shape, question.reader, dict(question.tracked), meant)
     walk = Walk(question, region.family, region.lives, relevant, freeing, most, evidence=region.evidence)
     answer = walk.run()
     if not answer.hits or answer.capped or not (ends := relevant.ends()):
@@ -270,6 +288,21 @@ def _walked(region: Region, question: Question, relevant: Relevance, freeing: bo
     closer = Walk(question, region.family, region.lives, relevant, freeing, most, ends, region.evidence)
     told = closer.run()
     return answer if told.capped else told, walk.seen + closer.seen
+
+
+def _joined(answers: Iterable[tuple[Found, int]]) -> tuple[Found, int]:
+    """The answers of walks of slices as one: of each match the surest, with the bits of all that are as sure."""
+    joined, states = Found(), 0
+    for answer, seen in answers:
+        states += seen
+        joined.capped |= answer.capped
+        for key, hit in answer.hits.items():
+            known = joined.hits.setdefault(key, hit)
+            if hit.freed < known.freed:
+                joined.hits[key] = hit
+            elif hit.freed == known.freed:
+                known.mask |= hit.mask
+    return joined, states
 
 
 def _stronger(a: str, b: str) -> bool:

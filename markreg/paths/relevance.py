@@ -41,8 +41,8 @@ class Relevance:
     def __init__(self, shape: Shape, reader: str, bits: Mapping[str, int], meant: Mapping[str, int]) -> None:
         self.shape, self.reader, self.bits, self.meant = shape, reader, bits, meant
         self.packets = shape.packets
-        self._items: dict[int, list[Item]] = {}
-        self._matters: dict[int, bool] = {}
+        # The same for every question about these bits.
+        self._items, self._matters = shape.chosen.setdefault(tuple(sorted(bits.items())), ({}, {}))
 
     def matters(self, block: Block) -> bool:
         """Whether a block or what it calls reads or writes one of the bits, or takes packets or their connections away."""
@@ -110,7 +110,9 @@ class Relevance:
             return
         waiting: Item | None = None
         for item in block.items:
-            acts = tuple(a for a in item.acts if a.use.mask & self.bits.get(a.use.field, 0))
+            acts = tuple([a for a in item.acts if a.use.mask & self.bits.get(a.use.field, 0)])
+            if not (acts or item.jumps or item.untracks):
+                continue
             if acts or item.untracks or any(callee and self.matters(callee) for _, callee in item.jumps):
                 if waiting:
                     yield waiting
@@ -158,6 +160,7 @@ class Shape:
 
     def __init__(self, blocks: Sequence[Block]) -> None:
         self.blocks = blocks
+        self.chosen: dict[tuple[tuple[str, int], ...], tuple[dict[int, list[Item]], dict[int, bool]]] = {}
         self.touched: dict[int, dict[str, int]] = {}
         self.untracks: set[int] = set()
         self.exits: dict[int, tuple[str, ...]] = {}
