@@ -49,8 +49,8 @@ def _taken(where: object, name: str) -> Callable[..., Any]:
 def _kills() -> None:
     made = effects.Write.__init__
 
-    def maybe(self: effects.Write, owned: Owned, question: effects.Question) -> None:
-        made(self, owned, question)
+    def maybe(self: effects.Write, *given: Any) -> None:
+        made(self, *given)
         self.maybe = True
 
     before = _taken(reaching.Reaching, "_written")

@@ -42,7 +42,8 @@ class Flow:
 
     ``outcomes``: one of them is what happens when the rule holds; none: the next rule. ``stays``: the packet may go on to the next
     rule all the same. ``narrow``: what ``others`` asks of addresses and ports; ``loose``: it asks something else, too.
-    ``untracks``: the packet goes on without a connection (``notrack``).
+    ``untracks``: the packet goes on without a connection (``notrack``). ``choices``: the rules that this one stands for, of which at
+    most one holds, where its outcomes depend on what is followed (a verdict map); each has all that this one asks.
     """
 
     guards: tuple[Guard, ...] = ()
@@ -52,6 +53,7 @@ class Flow:
     narrow: tuple[Guard, ...] = ()
     loose: bool = True
     untracks: bool = False
+    choices: tuple[Flow, ...] = ()
 
 
 def unknown(targets: Sequence[Outcome]) -> Flow:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from markreg.deployment import Deployed
     from markreg.devices import Device, Sysctl
+    from markreg.flow import Guard
     from markreg.pipelines import Pipeline
     from markreg.programs import BpfProgram
     from markreg.rows import Row, ZoneName
@@ -192,7 +193,8 @@ class Rule:
     """A policy routing rule or an xfrm policy or state: what it selects by mark (``use``, None if by none) and what it does.
 
     ``action``: ``lookup``, ``unreachable``, ``goto`` …; ``table`` the routing table as printed; ``selectors`` the rest of the
-    selector, normalised. ``priority`` as ``ip rule`` or ``ip xfrm policy`` prints it.
+    selector, normalised. ``priority`` as ``ip rule`` or ``ip xfrm policy`` prints it. ``asks``: what a rule that selects by mark asks
+    of packets beside it, where conditions can say it: the kinds of `flow.Guard`, and ``uid`` (``1000-1999``). Nothing under ``not``.
     """
 
     kind: Literal["rule", "xfrm"]
@@ -204,6 +206,7 @@ class Rule:
     table: str = ""
     selectors: str = ""
     use: Use | None = None
+    asks: tuple[Guard, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

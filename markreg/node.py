@@ -52,7 +52,7 @@ def build(gathered: Gathered, registry: Registry, fields: frozenset[str] = froze
     settings, releases = known_of(deployed)
     components, uses = attribute(readings, registry, releases=releases, settings=settings)
     components, uses, told = with_deployed(components, uses, deployed, registry, gathered.repository)
-    uses += presumed([c for c in components if c.name not in told], readings, registry, settings=settings, first=len(uses) + 1)
+    uses += presumed([c for c in components if c.name not in told], readings, registry, settings=settings, observed=uses)
     return Node(
         inputs=tuple(_input(r) for r in readings),
         components=components,

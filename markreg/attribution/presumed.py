@@ -28,12 +28,14 @@ def presumed(
     registry: Registry,
     *,
     settings: Mapping[str, Settings] | None = None,
-    first: int = 1,
+    observed: Sequence[Owned] = (),
 ) -> tuple[Owned, ...]:
     """Uses of basis ``registry``: of present components, what is in force ``via`` bpf or socket where no such capture was read.
 
-    They are numbered from ``first`` on. A use writes or leaves the field as it is (``possible``).
+    They are numbered after those ``observed``, which say what a socket's mark is where any may be: the one that its rules ask for. A use
+    writes or leaves the field as it is (``possible``).
     """
+    first = len(observed) + 1
     shown = {kind for reading in readings for kind in kinds_of(reading.format)}
     hidden = {via: accesses for via, accesses in _HIDDEN.items() if via not in shown}
     chosen: dict[str, str | Interval] = {}
@@ -47,7 +49,7 @@ def presumed(
     for component in components:
         for row in resolver.in_force(component.name):
             for via, access in _ways(row, hidden):
-                use = _use(registry, row, via, access)
+                use = _use(registry, row, via, access, codes_of(row) or _asked(observed, component.name, row))
                 if use:
                     by = f"registry {row.path}"
                     found.append(Owned(f"u{first + len(found)}", use, component.name, row.path, by, component.confidence))
@@ -63,14 +65,20 @@ def _ways(row: Effective, hidden: Mapping[str, Sequence[str]]) -> Iterator[tuple
             yield via, "read"
 
 
-def _use(registry: Registry, row: Effective, via: str, access: Access) -> Use | None:
+def _asked(observed: Sequence[Owned], component: str, row: Effective) -> list[int]:
+    """The one value for which a component's own rules look in all bits of a row."""
+    asked = (o.use.predicate for o in observed if o.owner == component and o.use.field == row.field and o.use.predicate)
+    exact = {value for p in asked if p.mask == row.mask and (value := p.exact() or p.inverse().exact())}
+    return [*exact] if len(exact) == 1 else []
+
+
+def _use(registry: Registry, row: Effective, via: str, access: Access, codes: Sequence[int]) -> Use | None:
     scopes = [scope(registry, name) for name in row.scope]
     if any(s.dimension == "netns" for s in scopes) and "host" not in row.scope:
         return None
     families = {_FAMILIES[s.name] for s in scopes if s.name in _FAMILIES}
     where = Scope(family=families.pop() if len(families) == 1 else "inet")
     width = registry.fields[row.field].width
-    codes = codes_of(row)
     origin = row.reservation.origin
     line = positions.of_file(origin.path).find((*origin.keys, "name"))[0]
     whole = row.reservation.writes == "whole" and access == "write"

@@ -10,6 +10,7 @@ from functools import cache, lru_cache
 from typing import TYPE_CHECKING, cast
 
 from markreg.bits import BitsError, format_value_mask, full, parse_value_mask, parse_word
+from markreg.formats._selector_asks import asks
 from markreg.formats.ip_rule import COLOUR, NAMES
 from markreg.model import SKB_MARK, Opaque, Place, Problem, Reading, Rule, Scope, Use
 from markreg.resources import grammar
@@ -18,6 +19,8 @@ from markreg.transfer import Predicate
 
 if TYPE_CHECKING:
     from lark import Lark, Token
+
+    from markreg.flow import Guard
 
 _RULE = re.compile(r"[ \t]*([0-9]{1,10}):[ \t]+(.*)")
 _LIKE = re.compile(r"(?:not )?from \S")
@@ -32,6 +35,8 @@ _ADDRESS = re.compile(r"(?<!\S)(from|to)([ \t]+)(\S+)")
 _ALL = {"all", "any", "default", "0/0", "0.0.0.0/0", "::/0"}
 _HOLE = "\0"
 _LONGEST = 2000
+_BY_MASTER = "[l3mdev-table]"
+_DEVICES = ("iif", "dev", "oif")
 # -N prints types as numbers: include/uapi/linux/rtnetlink.h, whose values fib_rules.h shares.
 _ACTIONS = {"6": "blackhole", "7": "unreachable", "8": "prohibit"}
 
@@ -119,7 +124,7 @@ def statement(shape: str) -> Statement:
             case "l3mdev":
                 # l3mdev_fib_rule_match: the rule holds only where the flow has an l3mdev master.
                 selectors.append("l3mdev")
-                action, table = "lookup", "[l3mdev-table]"
+                action, table = "lookup", _BY_MASTER
             case "goto":
                 action, table = "goto", str(words[1])
             case "action":
@@ -282,17 +287,21 @@ class _Reader:
     def _rules(self, listing: _Listing) -> Iterator[Rule]:
         known = {family for found in listing.found if (family := found.family())}
         common = listing.family or (known.pop() if len(known) == 1 else "")
+        # Where there are VRFs, a rule's device stands for its ports, too (net/l3mdev/l3mdev.c l3mdev_update_flow).
+        masters = any(found.statement.table == _BY_MASTER for found in listing.found)
         for found in listing.found:
             family = self.scope.family if self.scope.family != "inet" else common or found.family() or "inet"
-            yield self._made(found, replace(self.scope, family=family))
+            yield self._made(found, replace(self.scope, family=family), masters)
 
-    def _made(self, found: _Found, scope: Scope) -> Rule:
+    def _made(self, found: _Found, scope: Scope, masters: bool) -> Rule:
         meaning = found.statement
         addresses = iter(found.addresses)
         selectors = [s if _HOLE not in s else s.replace(_HOLE, next(addresses, "")) for s in meaning.selectors]
-        use = None
+        use: Use | None = None
+        asked: tuple[Guard, ...] = ()
         if meaning.mark:
             value, mask = meaning.mark
+            asked = () if meaning.negated else asks(s for s in selectors if not masters or s == "iif lo" or s.split()[0] not in _DEVICES)
             command = "ip -6 rule" if scope.family == "ip6" else "ip rule"
             use = Use(
                 SKB_MARK.name,
@@ -308,7 +317,7 @@ class _Reader:
                 target=meaning.target(),
             )
         said = " ".join((["not"] if meaning.negated else []) + selectors)
-        return Rule("rule", scope, self.path, found.line, found.priority, meaning.action, meaning.table, said, use)
+        return Rule("rule", scope, self.path, found.line, found.priority, meaning.action, meaning.table, said, use, asked)
 
 
 def _verbatim(text: str, at: int, end: int, line: int, seen: dict[str, int]) -> tuple[int, str]:

@@ -8,6 +8,7 @@ from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Literal, cast
 
 from markreg.bits import BitsError, format_value_mask, full, parse_word
+from markreg.formats._selector_asks import asks
 from markreg.model import SKB_MARK, Opaque, Place, Problem, Reading, Rule, Scope, Use
 from markreg.resources import grammar
 from markreg.source import Source
@@ -16,11 +17,14 @@ from markreg.transfer import Predicate, masked_set
 if TYPE_CHECKING:
     from lark import Lark, Token, Tree
 
+    from markreg.flow import Guard
+
 _LONGEST = 500
 _HEADER = re.compile(r"src (\S+) dst (\S+)[ \t]*(.*)")
 _POLICY = re.compile(r"(dir|socket) (in|out|fwd)\b(?:.*?\baction (\w+))?(?:.*?\bpriority ([0-9]{1,10})\b)?")
 _STATE = re.compile(r"proto (\S+) (?:spi|reqid)\b(?:.*?\bmode (\w+))?")
 _SELECTOR = re.compile(r"sel src (\S+) dst (\S+)")
+_PART = re.compile(r"(?:proto|sport|dport) \S+(?! mask)(?!\S)")
 _IF_ID = re.compile(r"if_id \w+")
 _UID = re.compile(r"[ \t]*\buid [0-9]+[ \t]*$")
 _KEYS = re.compile(r"(?:auth|enc|aead|comp|auth-trunc)(?:[ \t]|$)")
@@ -133,6 +137,12 @@ class _Block:
         """The selector without the mark."""
         return " ".join(filter(None, (f"src {self.source} dst {self.target}", _UID.sub("", self.rest).strip(), self.if_id)))
 
+    def asks(self) -> tuple[Guard, ...]:
+        """What a policy asks of packets; the ends of a state are those of its tunnel."""
+        if self.kind != "policy" or not self.marks:
+            return ()
+        return asks((f"src {self.source}", f"dst {self.target}", *_PART.findall(self.rest)))
+
 
 @dataclass(slots=True)
 class _Reader:
@@ -192,7 +202,7 @@ class _Reader:
         uses = [use for line, mark in block.marks if (use := self._use(block, line, mark, scope))]
         self.uses.extend(uses)
         lookup = next((use for use in uses if use.access == "read"), None)
-        self.rules.append(Rule("xfrm", scope, self.path, block.line, block.priority, block.action, "", block.selectors(), lookup))
+        self.rules.append(Rule("xfrm", scope, self.path, block.line, block.priority, block.action, "", block.selectors(), lookup, block.asks()))
 
     def _use(self, block: _Block, line: int, mark: Mark, scope: Scope) -> Use | None:
         if not mark.mask:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from functools import lru_cache
 
 from markreg.flow import Flow, Outcome
+from markreg.formats._nft_flow_choices import CHOICE, choices, named
 from markreg.formats._nft_flow_guards import END, START, asked, foreign, implied, narrow, restored
 from markreg.formats._nft_render import RenderError, statement_text
 from markreg.formats._nft_statement import comment_of, emptied
@@ -33,8 +35,6 @@ _SILENT = re.compile(
     r"|flags(?:\s+(?:tcp (?:sequence(?:,options)?|options)|ip options|skuid|ether|all|\"\"))*|snaplen\s+\d+|queue-threshold\s+\d+))*"
     rf"|meta\s+nftrace\s+set\s+\d+|notrack|last(?:\s+used\s+\w+)?|xt\s+match\s+\"?comment\"?)(?![\w.\0-])|[;\s]+"
 )
-_KEY = r"(?:(?:meta|ct|ip6?|tcp|udp|udplite|sctp|dccp|th|ether|vlan|arp|icmp|icmpv6|socket|rt|ah|esp|comp) )?[\w-][\w\0.-]*"
-_CHOICE = re.compile(rf"{START}(?:{_KEY}(?: \. {_KEY})* )?vmap (?:@\S+|\{{[^{{}}]*\}})")
 _VMAP = re.compile(rf"{START}vmap{END}")
 _NAMED = re.compile(rf"{START}vmap\s+@")
 _MAP = re.compile(rf"{START}map{END}")
@@ -69,11 +69,11 @@ def _of(line: str, clauses: tuple[str, ...]) -> Flow | None:
     if written:
         clauses = _certain(clauses, "\n" in line)
     rest = _without(text, clauses) if written else " ".join((_rendered(line, clauses) or "").split())
-    rest = foreign(rest if chosen else _LAST.sub(" ", rest))
+    rest = whole = foreign(rest if chosen else _LAST.sub(" ", rest))
     guards, rest = asked(rest)
     found, left = narrow(rest)
-    others, left = (" ".join(_SILENT.sub(" ", _CHOICE.sub(" ", t) if chosen else t).split()) for t in (rest, left))
-    return Flow(
+    others, left = (" ".join(_SILENT.sub(" ", CHOICE.sub(" ", t) if chosen else t).split()) for t in (rest, left))
+    told = Flow(
         (*guards, *implied(foreign(text))),
         restored(others),
         tuple(dict.fromkeys(outcomes)),
@@ -82,6 +82,8 @@ def _of(line: str, clauses: tuple[str, ...]) -> Flow | None:
         bool(left),
         _NOTRACK.search(_JUMP.sub(" ", text)) is not None,
     )
+    alone = len(_VMAP.findall(text)) == 1
+    return replace(told, choices=choices(told, " ".join(_SILENT.sub(" ", whole).split()))) if alone else told
 
 
 def _certain(clauses: tuple[str, ...], several: bool) -> tuple[str, ...]:
@@ -107,7 +109,7 @@ def _joined(clause: str) -> bool:
 def _written(line: str) -> str | None:
     """The rule of a line, without comments; None for several rules or a chain in one line."""
     line = " ".join(map(_uncommented, line.split("\n")))
-    text = emptied(comment_of(_RULE.sub("", line, count=1))[0]).strip().rstrip(";").strip()
+    text = emptied(named(comment_of(_RULE.sub("", line, count=1))[0])).strip().rstrip(";").strip()
     outside = re.sub(r"\{[^{}]*\}", "", blank_quoted(text))
     return None if re.search(r"[;{}]", outside) else text
 

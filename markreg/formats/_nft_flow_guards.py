@@ -22,15 +22,23 @@ _DEVICE = re.compile(rf"{START}(?:meta )?([io]if)(?:name)?{_KEY_ENDS}{_SIGN}({_S
 # Several states without braces are a mask, whose != is another thing.
 _STATE = re.compile(rf"{START}ct state{_KEY_ENDS}(?!(?:!= ?|ne )\w+ ?,){_SIGN}(\{{[a-z, ]*\}}|[a-z]+(?: ?, ?[a-z]+)*){_ALONE}")
 _PROTO = re.compile(rf"{START}(?:meta l4proto|ip6? (?:protocol|nexthdr)){_KEY_ENDS}{_SIGN}({_SET}|[a-z][\w-]*|\d+(?!-)){_ALONE}")
-_FAMILY = re.compile(rf"{START}meta (?:nfproto|protocol){_KEY_ENDS}{_SIGN}(ipv4|ipv6|ip6?){_ALONE}")
+# A packet with a VLAN's tag has that for its type, whatever it holds (net/netfilter/nft_payload.c nft_payload_copy_vlan).
+_FAMILY = re.compile(
+    rf"{START}(?:meta (?:nfproto|protocol){_KEY_ENDS}{_SIGN}|ether type (?!!=|ne )(==|eq)? ?)({_SET}|ipv4|ipv6|ip6?|arp){_ALONE}"
+)
 _ADDRESS = re.compile(rf"{START}(ip6?) ([sd])addr{_KEY_ENDS}{_SIGN}({_SET}|[0-9a-fA-F:][0-9a-fA-F:./-]*){_ALONE}")
 _PORTS = re.compile(rf"{START}(?:tcp|udp|udplite|sctp|dccp|th) ([sd])port{_KEY_ENDS}{_SIGN}({_SET}|\d[\d-]*){_ALONE}")
 _OWN = r"(?<![\w.@$\0-])"
 # Headers that a rule looks at: without them it does not hold, wherever in it they stand. Options may be asked for by their absence.
-_HEADER = re.compile(rf"{_OWN}(tcp|udp|udplite|sctp|dccp) (?:[sd]port|flags){END}")
-_IP = re.compile(
-    rf"{_OWN}(ip6?) (?:[sd]addr|protocol|nexthdr|dscp|ecn|length|ttl|hoplimit|version|id|frag-off|checksum|hdrlength|flowlabel){END}"
+_HEADER = re.compile(
+    rf"{_OWN}(?:(tcp|udp|udplite|sctp|dccp) (?:[sd]port|flags|type)|(?<!with )(icmp|icmpv6|igmp) (?:type|code|id|sequence|gateway|mtu|group|mrt)"
+    rf"|(icmpv6) (?:[a-z-]+addr|packet-too-big|parameter-problem|max-delay)|(esp|ah) (?:spi|sequence)|(comp) (?:cpi|nexthdr|flags)){END}"
 )
+_IP = re.compile(
+    rf"{_OWN}(?:(ip6?) (?:[sd]addr|protocol|nexthdr|dscp|ecn|length|ttl|hoplimit|version|id|frag-off|checksum|hdrlength|flowlabel)"
+    rf"|(arp) (?:[sd]addr|operation|htype|ptype|[hp]len)){END}"
+)
+_FAMILY_OF = {"icmp": "ip", "igmp": "ip", "icmpv6": "ip6"}
 # Expressions whose words would be taken for conditions on the packet itself. A tunnel's name may also be the protocol of the packet.
 _TUNNEL = r"(?<!proto )(?<!protocol )(?<!nexthdr )(?<!= )(?:vxlan|geneve|gretap|gre)"
 _INNER = r"(?:ip6?|ether|vlan|arp|icmp|icmpv6|igmp|tcp|udp|udplite|sctp|dccp|th)"
@@ -38,7 +46,7 @@ _FOREIGN = re.compile(
     rf"{_OWN}(?:fib \w+(?: \. \w+)* (?:oifname|oif|type)|ct (?:original|reply) (?:ip6? )?[\w-]+"
     rf"|ipsec (?:in|out) (?:spnum \d+ )?(?:ip6? )?\w+|{_TUNNEL} {_INNER} \w+)(?![\w.-])"
 )
-_FAMILIES = {"ipv4": "ip", "ip": "ip", "ipv6": "ip6", "ip6": "ip6"}
+_FAMILIES = {"ipv4": "ip", "ip": "ip", "ipv6": "ip6", "ip6": "ip6", "arp": "arp"}
 _PLAIN = re.compile(r"[\w*][\w.*-]*")
 
 
@@ -70,8 +78,9 @@ def narrow(text: str) -> tuple[tuple[Guard, ...], str]:
 
 def implied(text: str) -> list[Guard]:
     """The protocols and families that a rule must find because it looks into their headers."""
-    found = [Guard("proto", (name,)) for name in dict.fromkeys(_HEADER.findall(text))]
-    return found + [Guard("family", (name,)) for name in dict.fromkeys(_IP.findall(text))]
+    headers = dict.fromkeys(next(filter(None, found)) for found in _HEADER.findall(text))
+    families = [next(filter(None, found)) for found in _IP.findall(text)] + [_FAMILY_OF[h] for h in headers if h in _FAMILY_OF]
+    return [Guard("proto", (name,)) for name in headers] + [Guard("family", (name,)) for name in dict.fromkeys(families)]
 
 
 def _taken(pattern: re.Pattern[str], make: Callable[[re.Match[str]], Guard], text: str, guards: list[Guard]) -> str:
@@ -105,7 +114,8 @@ def _state(match: re.Match[str]) -> Guard:
 
 
 def _family(match: re.Match[str]) -> Guard:
-    return Guard("family", (_FAMILIES[match[2]],), _no(match[1]))
+    values = _values(match[3])
+    return Guard("family", tuple(_FAMILIES[v] for v in values) if all(v in _FAMILIES for v in values) else (), _no(match[1]))
 
 
 def _addresses(match: re.Match[str]) -> Guard:

@@ -112,7 +112,7 @@ class Paths:
                 if not ways or met in known:
                     continue
                 known.add(met)
-                facts = Reaching(family, ways, made.blocks, uses).run()
+                facts = Reaching(family, ways, made.blocks, uses, shown.local).run()
                 yield Region(netns, family, uses, made, ways, facts, shape, given, shown)
 
     def separate(self, first: Use, second: Use) -> bool:
@@ -250,14 +250,13 @@ def _answered(region: Region, asked: Candidate, most: int) -> tuple[list[Collisi
             answer, seen = _walked(region, question, meant, freeing, min(most, _FEW_STATES))
             states += seen
             if answer.capped:
-                slices = region.apart(asked.bits, bits)
-                parts = [replace(question, tracked=_ordered(part)) for part in slices] if len(slices) > 1 else [question]
+                parts = [replace(question, tracked=_ordered(part)) for part in region.apart(asked.bits, bits)]
                 answer, seen = _joined([_walked(region, part, meant, freeing, most) for part in parts])
                 states += seen
             # What would come after other faults are mended is told where it is found; that it is not found is no doubt about what is.
             capped |= answer.capped and not (freeing or presumed)
             for key, hit in answer.hits.items():
-                hidden = hit.reader.use.field in told or any(k[1] == key[1] and _stronger(k[0], key[0]) for k in found)
+                hidden = hit.reader.use.field in told or any((code, key[1]) in found for code in _STRONGER[key[0]])
                 if key[1] in wanted and not hidden:
                     proof: Proof = "presumed" if presumed else _PROOFS[hit.freed]
                     found.setdefault(key, _collision(region, asked, hit, proof))
@@ -305,9 +304,8 @@ def _joined(answers: Iterable[tuple[Found, int]]) -> tuple[Found, int]:
     return joined, states
 
 
-def _stronger(a: str, b: str) -> bool:
-    """Whether a code says what the other would say of the same read."""
-    return a == b or (a == "MK102" and b in ("MK101", "MK104"))
+# By code those that say of the same read what it would say.
+_STRONGER = {"MK101": ("MK101", "MK102"), "MK102": ("MK102",), "MK103": ("MK103",), "MK104": ("MK104", "MK102")}
 
 
 def _collision(region: Region, asked: Candidate, hit: Hit, proof: Proof) -> Collision:

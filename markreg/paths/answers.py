@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from markreg.model import Owned
+from markreg.model import Owned, Use
 from markreg.paths.effects import Mark, Question, Write, contested, holds, turned
 from markreg.paths.graph import Item
 from markreg.paths.trail import UNSHOWN, Found, Hit, State, Trail, freed
 from markreg.paths.uses import clears, matches, means, uncertain, whole
+from markreg.transfer import Word
+
+# A map of more values than that may bring any of their bits.
+_MOST_VALUES = 16
 
 
 class Answers:
@@ -19,17 +23,14 @@ class Answers:
         self.question, self.meant, self.freeing = question, meant, freeing
         self.names = [name for name, _ in question.tracked]
         self.found = Found()
-        self.writes: dict[str, Write | None] = {}
+        self.writes: dict[str, list[Write]] = {}
         self._above: Trail | None = None
 
     def _wrote(self, act: Owned, item: Item, state: State, trail: Trail | None) -> list[tuple[State, Trail | None]]:
         self._claimed(act, item, state, trail)
         changed = self._written(act, state)
-        if changed is None or changed == state:
-            return [(state, trail)]
-        result: list[tuple[State, Trail | None]] = [(changed, Trail(trail, (act, item)))]
-        write = self.writes[act.id]
-        if write and write.maybe:
+        result = [(then, trail if then == state else Trail(trail, (act, item))) for then in changed]
+        if not changed or (any(write.maybe for write in self.writes[act.id]) and state not in changed):
             result.append((state, trail))
         return result
 
@@ -50,16 +51,16 @@ class Answers:
         if over := contested(mark, q) & mark.put & (clears(use) & ones | means(use) & (ones | self.meant.get(use.field, 0))):
             self._hit("MK103", act, item, over, state, trail)
 
-    def _written(self, act: Owned, state: State) -> State | None:
+    def _written(self, act: Owned, state: State) -> list[State]:
+        """The packet after a write, for each of the values that it may bring; none where it is none in question."""
         if act.id not in self.writes:
-            made = Write(act, self.question)
-            self.writes[act.id] = made if made.mask else None
-        write = self.writes[act.id]
-        if write is None:
-            return None
-        at = self.names.index(write.field)
-        after = write.on(dict(zip(self.names, state.marks, strict=True)))
-        return state._replace(marks=(*state.marks[:at], after, *state.marks[at + 1 :]))
+            self.writes[act.id] = [write for effect in _each(act.use) if (write := Write(act, self.question, effect)).mask]
+        after: list[State] = []
+        for write in self.writes[act.id]:
+            at = self.names.index(write.field)
+            mark = write.on(dict(zip(self.names, state.marks, strict=True)))
+            after.append(state._replace(marks=(*state.marks[:at], mark, *state.marks[at + 1 :])))
+        return after
 
     def _asked(self, act: Owned, state: State) -> Iterable[tuple[bool, State]]:
         """Whether a test holds: (True, state) and (False, state) as far as either may be."""
@@ -110,13 +111,31 @@ class Answers:
             return
         mark = state.marks[self.names.index(use.field)]
         tests = matches(act)
-        if not tests and (use.predicate is not None or whole(use)):
+        if (not tests and (use.predicate is not None or whole(use))) or (item and self._fails(act, item, state)):
             return
         missed = mark.lost & mark.had & use.mask & (~mark.value | mark.unknown)
         if missed and not q.carrier and (bits := missed & turned(use.predicate, use.mask, mark, mark.lost, mark.had)):
             self._hit("MK102", act, item, bits, state, trail)
         elif tests and (bits := (mark.value | mark.unknown) & turned(use.predicate, use.mask, mark, contested(mark, q), mark.without)):
             self._hit("MK104" if q.carrier else "MK101", act, item, bits, state, trail)
+
+    def _fails(self, act: Owned, item: Item, state: State) -> bool:
+        """Whether another test of the same rule fails however this one turns out."""
+        if any(a.use.effect is not None for a in item.acts):
+            return False
+        for other in item.acts:
+            predicate, name = other.use.predicate, other.use.field
+            if other is act or predicate is None or name not in self.names:
+                continue
+            mark = state.marks[self.names.index(name)]
+            theirs = contested(mark, self.question)
+            before = mark._replace(value=(mark.value & ~theirs) | mark.without & theirs)
+            free = predicate.mask & ~self.question.bits(name)
+            lost = mark.lost & mark.had
+            kept = mark._replace(value=(mark.value & ~mark.lost) | lost)
+            if not any(holds(predicate, m, free)[0] for m in (mark, before, kept)):
+                return True
+        return False
 
     def _hit(self, code: str, act: Owned, item: Item | None, bits: int, state: State, trail: Trail | None) -> None:
         if state.freed & UNSHOWN:
@@ -127,3 +146,17 @@ class Answers:
             hit.trail = trail if item is None else Trail(self._above, trail) if trail else self._above
         if state.freed == hit.freed:
             hit.mask |= bits
+
+
+def _each(use: Use) -> list[Word]:
+    """The effects of a write that brings one of several values, each by itself, as long as there are few."""
+    assert use.effect is not None
+    singles = [low for low, high in use.values if low == high]
+    if not singles or len(singles) < len(use.values) or len(singles) > _MOST_VALUES:
+        return [use.effect]
+    base, width = Word.entry(use.field, use.effect.width), use.effect.width
+    found = [Word.const(value, width).masked_into(base, use.mask) for value in singles]
+    together = found[0]
+    for one in found[1:]:
+        together |= one
+    return found if together == use.effect else [use.effect]

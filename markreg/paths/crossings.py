@@ -41,8 +41,9 @@ class Evidence:
     """What the inputs show of one namespace. ``tunnels``: devices that encapsulate and keep the mark, with their kinds;
     ``listed``: all devices were seen.
 
-    ``transforms``: there are IPsec policies or states (which may carry another family). ``loops``: a rule names lo. ``offloads``: a rule
-    fills a flowtable. ``ports``: those of a switch in the kernel that are devices here; ``switched``: the protocols of its tunnels.
+    ``transforms``: there are IPsec policies or states (which may carry another family). ``loops``: a rule names lo. ``offloads``: a
+    rule fills a flowtable. ``local``: what is addressed to this node is delivered before any routing rule asks for a mark. ``ports``:
+    those of a switch in the kernel that are devices here; ``switched``: the protocols of its tunnels.
     """
 
     loops: bool = False
@@ -50,6 +51,7 @@ class Evidence:
     listed: bool = False
     transforms: bool = False
     offloads: bool = False
+    local: bool = True
     ports: tuple[str, ...] = ()
     switched: tuple[tuple[str, ...], ...] = ()
     sysctls: tuple[Sysctl, ...] = ()
@@ -113,6 +115,8 @@ def evidence(
 ) -> Evidence:
     """What is shown of a namespace. ``guards``: all conditions of its rules."""
     named = dict.fromkeys(v for g in guards if g.kind in ("iif", "oif") and not g.negated for v in g.values)
+    lookups = [r for r in rules if r.kind == "rule" and r.scope.netns == netns]
+    first = min((r.priority for r in lookups if r.use), default=1)
     here = [d for d in devices if d.netns == netns]
     there = [d for d in here if not d.bridge]
     listed = {d.name for d in there}
@@ -125,6 +129,10 @@ def evidence(
         listed=bool(there),
         transforms=any(r.kind == "xfrm" and r.scope.netns == netns for r in rules),
         offloads=offloads,
+        local=all(
+            any(r.scope.family == f and r.table == "local" and not r.use and not r.selectors and r.priority < first for r in lookups)
+            for f in dict.fromkeys(r.scope.family for r in lookups)
+        ),
         ports=tuple(p for p, bridge in ports if p in listed or (not listed and (p == bridge or p in named))),
         switched=tuple(dict.fromkeys(protocols(d.kind) for d in switch if keeps(d.kind) and d.mark is None)),
         sysctls=tuple(s for s in sysctls if s.netns == netns),

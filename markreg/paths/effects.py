@@ -66,9 +66,9 @@ class Write:
 
     __slots__ = ("copies", "field", "flips", "mask", "maybe", "mine", "ones", "own", "owner", "question", "unknown")
 
-    def __init__(self, owned: Owned, question: Question) -> None:
+    def __init__(self, owned: Owned, question: Question, effect: Word | None = None) -> None:
         use = owned.use
-        effect = use.effect
+        effect = effect or use.effect
         assert effect is not None
         tracked = question.bits(use.field)
         self.field, self.question = use.field, question

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from markreg.flow import Flow, Guard, Outcome, unknown
 from markreg.model import Chain, Owned, Table
+from markreg.paths.uses import asks_connection
 from markreg.source import Source
 
 Reader = Callable[[str, tuple[str, ...]], Flow | None]
@@ -217,7 +218,9 @@ class _Builder:
             if flow is None:
                 verb = "goto" if line in self.table.gotos else "jump"
                 flow = unknown([*(Outcome(verb, t) for t in steps.get(line, ())), *(_UNREAD if line in ends else ())])
-            yield self._item(flow, line, acts, steps.get(line, []))
+            names = steps.get(line, [])
+            parts = _parts(flow, acts) if {o.target for o in flow.outcomes}.issuperset(names) else []
+            yield from [self._item(part, line, done, []) for part, done in parts] or [self._item(flow, line, acts, names)]
 
     def _read(self, line: int, acts: tuple[Owned, ...]) -> Flow | None:
         if self.reader is None or self.source is None:
@@ -242,6 +245,17 @@ class _Builder:
         jumps.update(dict.fromkeys((verb, self._target(n)) for n in names if n not in said and self._target(n)))
         way = flow.guards, flow.others, tuple(jumps), stays, self.table.path, line, False
         return Item(acts, *way, flow.narrow, flow.loose, flow.untracks)
+
+
+def _parts(flow: Flow, acts: tuple[Owned, ...]) -> list[tuple[Flow, tuple[Owned, ...]]]:
+    """The rules that one with choices stands for, each with what it reads; what it writes, it writes before. None where not all of
+    its choices come after the same."""
+    reads = [a for a in acts if a.use.effect is None]
+    writes = [a for a in acts if a.use.effect is not None]
+    if not flow.choices or flow.untracks or (reads and writes) or any(map(asks_connection, (a.use for a in writes))):
+        return []
+    first = [(replace(flow, outcomes=(), stays=False), acts)] if writes else []
+    return first + [(choice, tuple(reads)) for choice in flow.choices]
 
 
 def _program(table: Table) -> str:

@@ -120,23 +120,22 @@ def turned(kind: str, stage: str) -> str:
     return "established" if stage == "answer" else f"{kind}-again" if kind in MAPPED else kind
 
 
-def courses(ways: Sequence[Life]) -> list[Course]:
+def courses(ways: Sequence[Life], local: bool) -> list[Course]:
     """The lives, with the classes there, that packets of one connection may have: forwarded both ways, from outside to this node and
-    back, from this node and back, over loopback both ways.
+    back, from this node and back, over loopback both ways. What a tunnel sends and receives is a connection of its own.
 
-    Where routing rules ask for marks any packet of it may go any of these ways, back to this node, too: what their tables hold is not
-    known. What a tunnel sends and receives is a connection of its own.
+    Where routing rules ask for marks packets may be taken in on their way, and those to this node may go on instead, unless the table
+    ``local`` is asked first (net/ipv4/fib_rules.c): what the other tables hold is not known.
     """
     asked = any(
         isinstance(e, Stop) and e.owned.use.place.kind == "rule" for life in ways for stage in life.stages for g in stage.groups for e in g
     )
     apart: list[Course] = [{"loopback": CLASSES}, {"encapsulated": CLASSES, "input": CLASSES}, {"switch": CLASSES[:1]}]
-    if asked:
-        alone = {"loopback", "encapsulated", "switch"}
-        return [dict.fromkeys((name for name in LIVES if name not in alone), CLASSES), *apart]
     forwarded: Course = {"forward": CLASSES, "bridged": CLASSES, "offloaded": ("established",), "rejected": CLASSES}
     inward: Course = {"input": CLASSES, "answered": CLASSES, "output": _ANSWERS}
     outward: Course = {"output": CLASSES, "input": _ANSWERS, "answered": _ANSWERS}
+    if asked:
+        forwarded = {**forwarded, **inward} if local else {**forwarded, **inward, **dict.fromkeys(("output", "input", "answered"), CLASSES)}
     return [forwarded, inward, outward, *apart]
 
 

@@ -58,10 +58,14 @@ class Ranges:
     """Addresses or ports, cut into the ranges between which the conditions on them do not tell."""
 
     def __init__(self, values: Iterable[str]) -> None:
-        found = {v: _range(v) for v in values}
-        self._spans = {v: span for v, span in found.items() if span}
-        cuts = sorted({0, *(low for low, _ in self._spans.values()), *(high + 1 for _, high in self._spans.values())})
-        self._cuts = cuts[:1] if len(self._spans) > _MOST_RANGES else cuts
+        self._spans: dict[str, tuple[int, int]] = {}
+        for value in values:
+            if span := _range(value):
+                self._spans[value] = span
+            if len(self._spans) > _MOST_RANGES:
+                self._spans = {}
+                break
+        self._cuts = sorted({0, *(low for low, _ in self._spans.values()), *(high + 1 for _, high in self._spans.values())})
         self.any = (1 << len(self._cuts)) - 1
 
     def fitting(self, guard: Guard) -> int | None:
@@ -115,7 +119,10 @@ class Packets:
 
 
 class Ends:
-    """The addresses and ports of packets, by NARROW, for a set of conditions on them. A packet's ends are a mask of ranges for each."""
+    """The addresses and ports of packets, by NARROW, for a set of conditions on them. A packet's ends are a mask of ranges for each.
+
+    ``divided``: whether any condition tells packets apart.
+    """
 
     def __init__(self, guards: Iterable[Guard]) -> None:
         values: dict[str, set[str]] = {kind: set() for kind in NARROW}
@@ -123,6 +130,7 @@ class Ends:
             values[guard.kind].update(guard.values)
         self._ranges = [Ranges(values[kind]) for kind in NARROW]
         self.any = tuple(r.any for r in self._ranges)
+        self.divided = any(every > 1 for every in self.any)
         self._known: dict[Guard, int | None] = {}
 
     def fitting(self, guard: Guard) -> int | None:
@@ -138,7 +146,7 @@ class Ends:
 
 def decided(guard: Guard, family: str, kind: str) -> bool | None:
     """Whether a condition holds for packets of a family and class; None where it may. The class ``untracked`` has no connection."""
-    if guard.kind == "family" and family != "arp":
+    if guard.kind == "family" and (family != "arp" or family not in guard.values):  # also what is none of the three
         return (family in guard.values) != guard.negated
     if guard.kind == "state" and kind == "untracked":
         return ("untracked" in guard.values) != guard.negated

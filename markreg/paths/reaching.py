@@ -28,8 +28,8 @@ Entries = dict[tuple[int, str, bool], tuple[Block, State]]
 class Reaching:
     """The analysis of one namespace and family."""
 
-    def __init__(self, family: str, ways: Sequence[Life], blocks: Sequence[Block], uses: Iterable[Owned]) -> None:
-        self.family = family
+    def __init__(self, family: str, ways: Sequence[Life], blocks: Sequence[Block], uses: Iterable[Owned], local: bool = True) -> None:
+        self.family, self.local = family, local
         self.lives = ways
         self.blocks = blocks
         written: dict[str, int] = {}
@@ -55,7 +55,7 @@ class Reaching:
 
     def run(self) -> Facts:
         """The facts of all lives."""
-        ways = [(course, [0] * (2 * len(self.slots))) for course in courses(self.lives)]
+        ways = [(course, [0] * (2 * len(self.slots))) for course in courses(self.lives, self.local)]
         before: object = None
         while before != (now := (dict(self._crossed), [list(left) for _, left in ways])):
             before = now

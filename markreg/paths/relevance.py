@@ -53,10 +53,12 @@ class Relevance:
         return self._matters[number]
 
     def ends(self) -> Ends | None:
-        """Addresses and ports as far as rules that matter ask for them; None where fewer than two do: nothing can exclude each other."""
+        """Addresses and ports as far as rules that matter ask for them; None where they tell nothing, or fewer than two rules do: nothing
+        can exclude each other."""
         blocks = [b for b in self.shape.blocks if self.matters(b)]
         asking = [i for b in blocks for i in self.items(b) if i.narrow]
-        return Ends(g for i in asking for g in i.narrow) if len(asking) > 1 else None
+        ends = Ends(g for i in asking for g in i.narrow) if len(asking) > 1 else None
+        return ends if ends and ends.divided else None
 
     def plan(self, life: Life) -> list[Planned]:
         """The stages of a life at which something matters; none where all of it is before or behind a turn: then it is another life's."""
@@ -205,5 +207,8 @@ def _certain(item: Item) -> bool:
 
 def _filters(block: Block) -> bool:
     """Whether a base chain lets packets pass only by some devices or protocols, in so few rules that each can be followed."""
-    drops = block.base.hooks and block.base.policy.lower() == "drop"
-    return bool(drops) and len(block.items) <= _FEW and any(g.kind in Packets.KINDS for i in block.items for g in i.guards)
+    if not block.base.hooks or len(block.items) > _FEW:
+        return False
+    drops = block.base.policy.lower() == "drop"
+    asking = [i for i in block.items if any(g.kind in Packets.KINDS for g in i.guards)]
+    return bool(asking) and (drops or any(i.jumps and not (i.others or i.stays) for i in asking))

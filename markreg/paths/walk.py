@@ -23,6 +23,8 @@ from markreg.paths.uses import asks_connection, connection
 
 # Far more than any real node was seen to need.
 MOST_STATES = 30_000
+# What an error about a connection is: its protocol is another than the connection's.
+_ERRORS = ("icmp", "icmpv6")
 # Hooks whose devices are not those of the others: a bridge has ports.
 _OWN_DEVICES = ("tc-ingress", "ingress", "egress", "tc-egress")
 
@@ -32,8 +34,8 @@ class _TooManyError(Exception):
 
 
 Ways = dict[State, Trail | None]
-# What connections hold: what had to be freed for it, their protocol, their marks.
-_Held = tuple[int, int, tuple[Mark, ...]]
+# What connections hold: what had to be freed for it, their protocol, their marks, and whether an answer has come.
+_Held = tuple[int, int, tuple[Mark, ...], bool]
 _Pool = dict[_Held, Trail | None]
 _Plan = tuple[Life, Sequence[Planned], Sequence[str]]
 
@@ -69,6 +71,7 @@ class Walk(Answers):
         self._memo: dict[tuple[int, str, bool], dict[State, dict[tuple[str, State], Trail | None]]] = {}
         self._crossed: dict[str, Ways] = {}
         self._rejected: Ways = {}
+        self._proto = 0
 
     def run(self) -> Found:
         """Walks every life until connections hold nothing new."""
@@ -76,8 +79,9 @@ class Walk(Answers):
         # Classes of packets are told apart by conditions on states, and by chains of type nat.
         mapped = any(isinstance(e, Block) and e.base.kind == "nat" for _, plan in plans for s in plan for e in s.entries)
         plain = [k for k in CLASSES if not k.endswith("-again")]
-        kinds = (CLASSES if mapped else plain) if self.asked else ("new", "established") if mapped else ("new",)
-        memories = [(course, _Memory({}, set())) for course in courses(self.lives)]
+        apart = self.asked or len(self.packets.kinds["proto"].names) > 1  # an error's protocol is another than its connection's
+        kinds = (CLASSES if mapped else plain) if apart else ("new", "established") if mapped else ("new",)
+        memories = [(course, _Memory({}, set())) for course in courses(self.lives, self.evidence.local)]
         try:
             before = -1
             while before != (before := sum(map(len, self._crossed.values()))):
@@ -89,7 +93,7 @@ class Walk(Answers):
 
     def _connections(self, plans: Sequence[_Plan], kinds: Sequence[str], memory: _Memory) -> None:
         """All packets of connections that go these ways."""
-        first: _Pool = {(0, self.packets.kinds["proto"].any, tuple(Mark() for _ in self.names)): None}
+        first: _Pool = {(0, self.packets.kinds["proto"].any, tuple(Mark() for _ in self.names), False): None}
         more = True
         while more:
             more = False
@@ -97,15 +101,28 @@ class Walk(Answers):
             for life, plan, there in plans:
                 for start, way in [*self._starts(life).items()]:
                     for kind in [k for k in kinds if k in there] or ["established"]:
-                        # The first packet of a connection is new.
-                        pool = {**first, **memory.pool} if kind == "new" else memory.pool
+                        pool = self._held(kind, kinds, first, memory.pool)
                         fresh = {h: t for h, t in pool.items() if (life.name, kind, start, h) not in memory.done}
                         memory.done.update((life.name, kind, start, h) for h in fresh)
-                        if fresh:
-                            self._live(life, plan, kind, (start, way), fresh, left)
-                            more = True
+                        more = more or bool(fresh)
+                        for proto in dict.fromkeys(held[1] for held in fresh):
+                            self._proto = proto if kind.startswith("related") else 0
+                            alike = {held: trail for held, trail in fresh.items() if held[1] == proto}
+                            self._live(life, plan, kind, (start, way), alike if self._proto else fresh, left)
+                            if not self._proto:
+                                break
             for held, trail in left.items():
                 memory.pool.setdefault(held, trail)
+
+    @staticmethod
+    def _held(kind: str, kinds: Sequence[str], first: _Pool, pool: _Pool) -> _Pool:
+        """What a connection may hold when a packet of a class comes. The first one is new; nat asks its chains for no other."""
+        if kind == "new" and "new-again" in kinds:
+            return first
+        if kind == "new" and len(kinds) == 1:
+            return {**first, **pool}
+        early = {held: trail for held, trail in pool.items() if not held[3]} if kind.startswith("new") else pool
+        return {**first, **early} if kind == "new" else early
 
     def _starts(self, life: Life) -> dict[State, Trail | None]:
         """How packets come to a life: with a mark of 0, and from other lives."""
@@ -122,12 +139,12 @@ class Walk(Answers):
         kinds = self.packets.kinds
         state, way = start
         states: Ways = {}
-        for (wished, proto, marks), trail in pool.items():
+        for (wished, proto, marks, _), trail in pool.items():
             held = tuple(m if connection(n) else old for n, m, old in zip(self.names, marks, state.marks, strict=True))
             before = (
                 Trail(trail, LATER) if trail and any(m.written for n, m in zip(self.names, marks, strict=True) if connection(n)) else None
             )
-            proto = kinds["proto"].any if kind.startswith("related") else proto  # an error's protocol is another
+            proto = proto | kinds["proto"].of(_ERRORS) if self._proto else proto
             here = state._replace(proto=proto & state.proto, freed=freed(state.freed, wished), marks=held)
             states.setdefault(here, Trail(before, way) if way else before)
         sides = set("sd")
@@ -146,11 +163,11 @@ class Walk(Answers):
             dropped: Ways = {}
             states = self._stage(stage, kind, states, dropped)
             if stage.connections:  # packets end between hooks, too, and others of the connection run beside them
-                self._keep(states, left)
-                self._keep(dropped, left)
+                self._keep(states, kind, left)
+                self._keep(dropped, kind, left)
             if stage.name == "output" and self.relevant.shape.reroutes:
                 states = {s._replace(oif=kinds["oif"].any): t for s, t in states.items()}
-        self._keep(states, left)
+        self._keep(states, kind, left)
         for crossing in life.exits:
             self._cross(crossing, states)
 
@@ -189,12 +206,12 @@ class Walk(Answers):
             states = {s._replace(ends=ends.mapped(s.ends, side)): t for s, t in states.items()}
         return states
 
-    def _keep(self, states: Ways, pool: _Pool) -> None:
+    def _keep(self, states: Ways, kind: str, pool: _Pool) -> None:
         """What stays on the connection."""
         none = Mark()
         for state, trail in states.items():
             held = tuple(m if connection(n) else none for n, m in zip(self.names, state.marks, strict=True))
-            pool.setdefault((state.freed, state.proto, held), trail)
+            pool.setdefault((state.freed, self._proto or state.proto, held, not kind.startswith("new")), trail)
 
     def _stage(self, stage: Planned, kind: str, states: Ways, dropped: Ways) -> Ways:
         after: Ways = dict(states) if stage.maybe else {}
@@ -226,8 +243,9 @@ class Walk(Answers):
         after = dict(states)
         for state, trail in states.items():
             self._claimed(stop.owned, None, state, trail)
-            if (changed := self._written(stop.owned, state)) and changed != state:
-                after.setdefault(changed, Trail(trail, (stop.owned, None)))
+            for changed in self._written(stop.owned, state):
+                if changed != state:
+                    after.setdefault(changed, Trail(trail, (stop.owned, None)))
         return after
 
     def _base(self, block: Block, hook: str, kind: str, states: Ways, dropped: Ways) -> tuple[Ways, Ways]:
