@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import combinations
+from itertools import combinations, product
 
 from markreg.bits import format_mask
 from markreg.checks import Context
@@ -15,19 +15,22 @@ from markreg.paths.selectors import FINAL, Order, apart
 from markreg.paths.uses import families_meet
 from markreg.registry.agreements import Side, agreed
 
+# A policy of IPsec always ends its lookup: with `block` the packet, too.
+_ENDS = (*FINAL, "block")
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)
 class _Lookup:
-    """Rules that select the same packets and lead to the same place: the first of them, and how many there are."""
+    """The first of ``count`` rules that select the same packets and do the same with them."""
 
     rule: Rule
     owned: Owned
-    count: list[None]
+    count: int = 0
 
 
 @dataclass(slots=True)
 class _Pairs:
-    """The pairs of two owners."""
+    """Lookups of two owners that compete for the bits of ``mask``."""
 
     mask: int = 0
     count: int = 0
@@ -35,22 +38,94 @@ class _Pairs:
 
 
 def check(context: Context, earlier: tuple[Finding, ...]) -> Iterator[Finding]:
-    """A finding for each pair of rules of different owners that one mark selects and that lead elsewhere."""
+    """A finding for each pair of owners that have rules which one mark selects and that lead elsewhere."""
     del earlier
-    # In a repository rules stand as they are written, not as they are asked.
+    # In a repository rules stand in the order in which they are written.
     order = Order(() if context.node.repository else context.node.rules)
-    pairs: dict[tuple[str, str, bool], _Pairs] = {}
-    for a, b in _rivals(_lookups(context)):
-        mask, value = _common(a.owned, b.owned), _value(a.owned) | _value(b.owned)
-        known = a.owned.use.mask | b.owned.use.mask
-        if not mask or apart(a.rule, b.rule):
+    owners: dict[str, list[_Lookup]] = {}
+    for lookup in _lookups(context):
+        owners.setdefault(lookup.owned.owner, []).append(lookup)
+    for (one, firsts), (other, seconds) in combinations(owners.items(), 2):
+        pairs: dict[bool, _Pairs] = {}
+        for a, b in product(firsts, seconds):
+            if not _compete(a.rule, b.rule) or not (mask := _common(a.owned, b.owned)):
+                continue
+            if apart(a.rule, b.rule) or not _met(order, a, b):
+                continue
+            if not agreed(context.registry, Side(one, "read"), Side(other, "read"), "skb_mark", mask):
+                pair = pairs.setdefault(_ends(a.rule) or _ends(b.rule), _Pairs())
+                pair.mask |= mask
+                pair.count += a.count * b.count
+                pair.found.append((a, b))
+        for final, pair in pairs.items():
+            yield _finding(context, (one, other), final, pair)
+
+
+def _lookups(context: Context) -> list[_Lookup]:
+    """All rules that select by mark, in the order of their priorities, those that are alike as one."""
+    owners = {id(o.use): o for o in context.node.uses}
+    found: dict[tuple[object, ...], _Lookup] = {}
+    for rule in sorted(context.node.rules, key=lambda r: (r.priority, r.path, r.line)):
+        if rule.use is None or (owned := owners.get(id(rule.use))) is None:
             continue
-        if not (order.reached(a.rule, value, known, b.rule) and order.reached(b.rule, value, known, a.rule)):
-            continue
-        if not agreed(context.registry, Side(a.owned.owner, "read"), Side(b.owned.owner, "read"), "skb_mark", mask):
-            pair = pairs.setdefault((a.owned.owner, b.owned.owner, _final(a.rule) or _final(b.rule)), _Pairs())
-            pair.mask |= mask
-            pair.count += len(a.count) * len(b.count)
-            pair.found.append((a, b))
-    for (one, other, final), pair in pairs.items():
-        yield _finding(context, (one, other), final, pair)
+        where = owned.owner, rule.kind, rule.path, rule.scope, rule.selectors
+        found.setdefault((*where, rule.use.predicate, rule.action, rule.table), _Lookup(rule, owned)).count += 1
+    return list(found.values())
+
+
+def _compete(a: Rule, b: Rule) -> bool:
+    """Whether two rules of one kind and scope lead to different places."""
+    same = a.kind == b.kind and a.scope.netns == b.scope.netns and families_meet(a.scope.family, b.scope.family)
+    return same and _asked_in(a) == _asked_in(b) != "state" and (a.action, a.table) != (b.action, b.table)
+
+
+def _asked_in(rule: Rule) -> str:
+    """In which lookup a rule is asked: that of the direction of an IPsec policy, ``state``, or the one of all routing rules."""
+    return rule.action.rpartition(" ")[0] if rule.kind == "xfrm" else ""
+
+
+def _ends(rule: Rule) -> bool:
+    """Whether a packet that a rule selects goes nowhere."""
+    return rule.action.rpartition(" ")[2] in _ENDS
+
+
+def _met(order: Order, a: _Lookup, b: _Lookup) -> bool:
+    """Whether earlier rules leave both the packets that they compete for."""
+    value, mask = _value(a.owned) | _value(b.owned), a.owned.use.mask | b.owned.use.mask
+    return order.reached(a.rule, value, mask, b.rule) and order.reached(b.rule, value, mask, a.rule)
+
+
+def _value(owned: Owned) -> int:
+    predicate = owned.use.predicate
+    return predicate.value & predicate.mask if predicate and predicate.value is not None else 0
+
+
+def _common(a: Owned, b: Owned) -> int:
+    """The bits that both examine, if one mark can satisfy both and the common bits are not all 0 for both."""
+    p, q = a.use.predicate, b.use.predicate
+    if p is None or q is None or p.negated or q.negated or p.value is None or q.value is None:
+        return 0
+    mask = p.mask & q.mask
+    return mask if mask and not (p.value ^ q.value) & mask and p.value & mask else 0
+
+
+def _finding(context: Context, owners: tuple[str, str], final: bool, pairs: _Pairs) -> Finding:
+    a, b = pairs.found[0]
+    value = _value(a.owned) | _value(b.owned)
+    severity: Severity = limited("error" if final else "note", a.owned, b.owned)
+    message = (
+        f"one mark ({format_mask(value)}) selects {a.owned.use.place.text} of {owners[0]} and {b.owned.use.place.text} of {owners[1]}, "
+    )
+    message += "which lead elsewhere"
+    sides = [list({p[side].owned.id: p[side].owned for p in pairs.found}.values()) for side in (0, 1)]
+    places = (*locations(context, "reader", sides[0]), *locations(context, "reader", sides[1]))
+    help_ = f"the lower priority wins; ip route get 192.0.2.1 mark {format_mask(value)} shows which"
+    path = tuple(_step(lookup) for lookup in sorted((a, b), key=lambda x: x.rule.priority))
+    return Finding("MK105", severity, message, "skb_mark", pairs.mask, owners, places, help_, pairs.count, path)
+
+
+def _step(lookup: _Lookup) -> dict[str, object]:
+    """A step of the witness, with what the rule asks besides the mark."""
+    use, rule = lookup.owned.use, lookup.rule
+    step: dict[str, object] = {"step": "read", "use": lookup.owned.id, "place": use.place.text, "path": use.path, "line": use.lines[0]}
+    return {**step, "assumes": [f"{rule.selectors} may hold"]} if rule.selectors else step

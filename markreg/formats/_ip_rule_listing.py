@@ -37,6 +37,7 @@ _HOLE = "\0"
 _LONGEST = 2000
 _BY_MASTER = "[l3mdev-table]"
 _DEVICES = ("iif", "dev", "oif")
+_IPV4_ALONE = ((32767, "lookup default"), (32767, "lookup 253"))
 # -N prints types as numbers: include/uapi/linux/rtnetlink.h, whose values fib_rules.h shares.
 _ACTIONS = {"6": "blackhole", "7": "unreachable", "8": "prohibit"}
 
@@ -286,7 +287,9 @@ class _Reader:
 
     def _rules(self, listing: _Listing) -> Iterator[Rule]:
         known = {family for found in listing.found if (family := found.family())}
-        common = listing.family or (known.pop() if len(known) == 1 else "")
+        # Only IPv4 has a table `default` (net/ipv4/fib_rules.c fib_default_rules_init, net/ipv6/fib6_rules.c fib6_rules_net_init).
+        assumed = "ip" if not known and any((f.priority, f.statement.canonical()) in _IPV4_ALONE for f in listing.found) else ""
+        common = listing.family or (known.pop() if len(known) == 1 else assumed)
         # Where there are VRFs, a rule's device stands for its ports, too (net/l3mdev/l3mdev.c l3mdev_update_flow).
         masters = any(found.statement.table == _BY_MASTER for found in listing.found)
         for found in listing.found:

@@ -202,7 +202,9 @@ class _Reader:
         uses = [use for line, mark in block.marks if (use := self._use(block, line, mark, scope))]
         self.uses.extend(uses)
         lookup = next((use for use in uses if use.access == "read"), None)
-        self.rules.append(Rule("xfrm", scope, self.path, block.line, block.priority, block.action, "", block.selectors(), lookup, block.asks()))
+        self.rules.append(
+            Rule("xfrm", scope, self.path, block.line, block.priority, block.action, "", block.selectors(), lookup, block.asks())
+        )
 
     def _use(self, block: _Block, line: int, mark: Mark, scope: Scope) -> Use | None:
         if not mark.mask:

@@ -51,7 +51,7 @@ _OTHERS = re.compile(r" -(?:-label|-zone|(?:m|-match) *(?:bpf|connlabel))")
 _JUMP = re.compile(r" -(?:j|-jump) *(?:\w*MARK|(?:NF)?QUEUE)")
 # Targets that go on, without a connection or with one that later packets need no rules for.
 _TRACKING = {"CT", "NOTRACK", "FLOWOFFLOAD"}
-_TRACKED = re.compile(r"--notrack|NOTRACK|FLOWOFFLOAD")
+_TRACKED = re.compile(r"--notrack|NOTRACK|FLOWOFFLOAD|--helper")
 _UNTRACKED = re.compile(r"(?<![^ ])--notrack(?![^ ])")
 _FEW = 16
 _DEVICE = re.compile(r"(?<![^ \t])(-[io])[ \t]+\S+")
@@ -120,13 +120,14 @@ class _Reader:
         table = Table(section.family, section.backend, section.table, self.path, self.scope.netns, {}, {}, set())
         groups: dict[_Key, _Group] = {}
         inserted: dict[str, list[tuple[int, str]]] = {}
-        walked = offloads = False
+        walked = False
+        tracked: set[str] = set()
         for line, text in self._chunks(section):
             if self.thorough or not self._scan(text, line, table):
                 walked = True
                 self._walk(text, line, table, inserted)
             if not self.targets.isdisjoint(_TRACKING):
-                offloads |= _tracking(text, line, table)
+                tracked |= _tracking(text, line, table)
             self._marks(text, line, section, table, groups)
         for chain, found in inserted.items():
             lines, targets = table.steps.setdefault(chain, ([], []))
@@ -139,7 +140,7 @@ class _Reader:
             kind = "nat" if section.table == "nat" else "route" if (section.table, name) == ("mangle", "OUTPUT") else "filter"
             table.chains[name] = Chain(name, table.chains[name].policy, (Hook(name.lower(), priorities[name]),), kind)
         if table.chains:
-            self.tables.append(replace(table, offloads=True) if offloads else table)
+            self.tables.append(replace(table, offloads="offloads" in tracked, helps="helps" in tracked) if tracked else table)
         self._uses(section, table, groups)
 
     def _chunks(self, section: Section) -> Iterator[tuple[int, str]]:
@@ -336,14 +337,15 @@ def _lines_at(text: str, line: int, positions: Iterable[int]) -> Iterator[tuple[
         yield number, text[start:end]
 
 
-def _tracking(text: str, line: int, table: Table) -> bool:
-    """Notes the rules that take a packet's connection away; whether one hands connections to a flowtable."""
-    found = False
+def _tracking(text: str, line: int, table: Table) -> set[str]:
+    """Notes the rules that take a packet's connection away; which of ``offloads`` and ``helps`` there is."""
+    found: set[str] = set()
     for number, entry in _lines_at(text, line, (m.start() for m in _TRACKED.finditer(text))):
         match = _LINE.match(entry)
         target = target_of(match[3])[1] if match else ""
         if match and target not in table.chains:
-            found |= target == "FLOWOFFLOAD"
+            if target == "FLOWOFFLOAD" or (target == "CT" and "--helper" in match[3]):
+                found.add("helps" if target == "CT" else "offloads")
             if target == "NOTRACK" or (target == "CT" and _UNTRACKED.search(blank(match[3]))):
                 table.ends.setdefault(match[2], []).append(number)
     return found

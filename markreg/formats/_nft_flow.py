@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from markreg.flow import Flow, Outcome
 from markreg.formats._nft_flow_choices import CHOICE, choices, named
-from markreg.formats._nft_flow_guards import END, START, asked, foreign, implied, narrow, restored
+from markreg.formats._nft_flow_guards import END, START, asked, concatenated, foreign, implied, narrow, restored
 from markreg.formats._nft_render import RenderError, statement_text
 from markreg.formats._nft_statement import comment_of, emptied
 from markreg.source import blank_quoted
@@ -38,6 +38,9 @@ _SILENT = re.compile(
 _VMAP = re.compile(rf"{START}vmap{END}")
 _NAMED = re.compile(rf"{START}vmap\s+@")
 _MAP = re.compile(rf"{START}map{END}")
+_WRITE = re.compile(rf"{START}(?:meta |ct )?(?:mark|label) set{END}")
+# Stands where a clause was that writes.
+_WRITTEN = "\1"
 # What is surely of a mark alone in a clause that is as much of the rule as its line has.
 _ALGEBRA = re.compile(
     rf"{START}(?:(?:meta |ct )?(?:mark|label) (?:set )?)"
@@ -69,12 +72,19 @@ def _of(line: str, clauses: tuple[str, ...]) -> Flow | None:
     if written:
         clauses = _certain(clauses, "\n" in line)
     rest = _without(text, clauses) if written else " ".join((_rendered(line, clauses) or "").split())
-    rest = whole = foreign(rest if chosen else _LAST.sub(" ", rest))
-    guards, rest = asked(rest)
-    found, left = narrow(rest)
-    others, left = (" ".join(_SILENT.sub(" ", CHOICE.sub(" ", t) if chosen else t).split()) for t in (rest, left))
+    rest = foreign(rest if chosen else _LAST.sub(" ", rest))
+    before, _, behind = rest.partition(_WRITTEN)
+    behind = _asking(behind)
+    guards, others = asked(before)
+    found, left = narrow(others)
+    for part in concatenated(before):
+        more, part = asked(part)
+        guards, found = guards + more, found + narrow(part)[0]
+    others, left = (" ".join(filter(None, (_asking(t), behind))) for t in (others, left))
+    # What stands behind a write does not decide whether it is done.
+    needed = text[: m.start()] if behind and (m := _WRITE.search(text)) else text
     told = Flow(
-        (*guards, *implied(foreign(text))),
+        (*guards, *implied(foreign(needed))),
         restored(others),
         tuple(dict.fromkeys(outcomes)),
         chosen or _OF_FAMILY.search(text) is not None,
@@ -82,8 +92,17 @@ def _of(line: str, clauses: tuple[str, ...]) -> Flow | None:
         bool(left),
         _NOTRACK.search(_JUMP.sub(" ", text)) is not None,
     )
-    alone = len(_VMAP.findall(text)) == 1
-    return replace(told, choices=choices(told, " ".join(_SILENT.sub(" ", whole).split()))) if alone else told
+    return replace(told, choices=choices(told, _unsaid(rest))) if len(_VMAP.findall(text)) == 1 else told
+
+
+def _unsaid(text: str) -> str:
+    """The text without what asks nothing."""
+    return " ".join(_SILENT.sub(" ", text.replace(_WRITTEN, " ")).split())
+
+
+def _asking(text: str) -> str:
+    """The conditions of a text apart from a verdict map."""
+    return _unsaid(CHOICE.sub(" ", text))
 
 
 def _certain(clauses: tuple[str, ...], several: bool) -> tuple[str, ...]:
@@ -96,9 +115,13 @@ def _without(text: str, clauses: tuple[str, ...]) -> str:
     """A rule without its clauses; those that ask something else, too, stay."""
     for clause in sorted(clauses, key=len, reverse=True):
         if clause and not _joined(clause):
-            # A map that lacks the key ends the rule (net/netfilter/nft_lookup.c).
-            text = re.sub(rf"(?<![\w.]){re.escape(clause)}(?![\w.])", " map " if _MAP.search(clause) else " ", text)
+            text = re.sub(rf"(?<![\w.]){re.escape(clause)}(?![\w.])", _instead(clause), text)
     return " ".join(text.split())
+
+
+def _instead(clause: str) -> str:
+    """What is left of a clause in its rule: where it writes, and that a map which lacks the key ends the rule (net/netfilter/nft_lookup.c)."""
+    return f" {'map' if _MAP.search(clause) else ''} {_WRITTEN if _WRITE.search(clause) else ''} "
 
 
 def _joined(clause: str) -> bool:
@@ -130,10 +153,7 @@ def _rendered(line: str, clauses: tuple[str, ...]) -> str | None:
         kept: list[str] = []
         for expression in inner["expr"]:
             text = statement_text(expression)
-            if expression not in known or _joined(text):
-                kept.append(text)
-            elif _MAP.search(text):
-                kept.append("map")
+            kept.append(text if expression not in known or _joined(text) else _instead(text))
         return emptied(" ".join(filter(None, kept)))
     except (RenderError, RecursionError, AttributeError, TypeError, LookupError, ValueError, StopIteration):
         return None

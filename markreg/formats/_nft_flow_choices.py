@@ -7,23 +7,21 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from markreg.flow import Flow, Outcome
-from markreg.formats._nft_flow_guards import START, asked, narrow, restored
+from markreg.formats._nft_flow_guards import KEY, START, asked, narrow, restored
 
-_HEADERS = "meta|ct|ip6?|tcp|udp|udplite|sctp|dccp|th|ether|vlan|arp|icmp|icmpv6|socket|rt|ah|esp|comp"
-_KEY = rf"(?:(?:{_HEADERS}) )?[\w-][\w\0.-]*"
-CHOICE = re.compile(rf"{START}(?:{_KEY}(?: \. {_KEY})* )?vmap (?:@\S+|\{{[^{{}}]*\}})")
-_MAP = re.compile(rf"{START}({_KEY}) vmap \{{([^{{}}]*)\}}")
+CHOICE = re.compile(rf"{START}(?:{KEY}(?: \. {KEY})* )?vmap (?:@\S+|\{{[^{{}}]*\}})")
+_MAP = re.compile(rf"{START}({KEY}) vmap \{{([^{{}}]*)\}}")
 _ELEMENT = re.compile(r"([^\s,][^,]*?) ?: ?(accept|drop|return|continue|break|(?:jump|goto) [^\s{},;]+)")
-# Strings, but for those that name devices in a verdict map.
-_NAMES = re.compile(r'([io]if(?:name)?\s+vmap\s*\{[^{}]*\})|"[^"]*"')
+# Strings, but for those that may name devices in a map or concatenation.
+_NAMES = re.compile(r'([io]if(?:name)?\s[^{}"]{1,80}\{[^{}]*\})|"[^"]*"')
 _NAME = re.compile(r'"([\w*][\w.*-]*)"')
 _STATES = ("new", "established", "related")
 _EVERY = "*"
 
 
 def named(text: str) -> str:
-    """A rule in which the devices of a verdict map stand without quotes."""
-    return _NAMES.sub(lambda m: _NAME.sub(r"\1", m[1]) if m[1] else m[0], text) if "vmap" in text else text
+    """A rule in which the devices of a map or concatenation stand without quotes."""
+    return _NAMES.sub(lambda m: _NAME.sub(r"\1", m[1]) if m[1] else m[0], text) if "{" in text and '"' in text else text
 
 
 def choices(flow: Flow, text: str) -> tuple[Flow, ...]:

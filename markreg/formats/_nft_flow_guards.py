@@ -17,6 +17,8 @@ START, END = r"(?<![\w.@$\0-])(?<!\. )(?<!set )(?<!hash )", r"(?![\w.\0-])"
 _ALONE = rf"{END}(?! ?[.&|^<>/,])(?! (?:map|vmap|and|or|xor){END})"
 _KEY_ENDS = rf" (?!(?:map|vmap){END})"
 _SIGN = r"((?:!=|==|(?:ne|eq)(?= )) ?)?"
+_HEADERS = "meta|ct|ip6?|tcp|udp|udplite|sctp|dccp|th|ether|vlan|arp|icmp|icmpv6|socket|rt|ah|esp|comp"
+KEY = rf"(?:(?:{_HEADERS}) )?[\w-][\w\0.-]*"
 _SET = r"\{[^{}]*\}"
 _DEVICE = re.compile(rf"{START}(?:meta )?([io]if)(?:name)?{_KEY_ENDS}{_SIGN}({_SET}|\"[^\"]*\"|[\w*][\w.*-]*){_ALONE}")
 # Several states without braces are a mask, whose != is another thing.
@@ -28,6 +30,7 @@ _FAMILY = re.compile(
 )
 _ADDRESS = re.compile(rf"{START}(ip6?) ([sd])addr{_KEY_ENDS}{_SIGN}({_SET}|[0-9a-fA-F:][0-9a-fA-F:./-]*){_ALONE}")
 _PORTS = re.compile(rf"{START}(?:tcp|udp|udplite|sctp|dccp|th) ([sd])port{_KEY_ENDS}{_SIGN}({_SET}|\d[\d-]*){_ALONE}")
+_CONCATENATION = re.compile(rf"{START}({KEY}(?: \. {KEY})+) (?:== ?|eq )?({_SET}){_ALONE}")
 _OWN = r"(?<![\w.@$\0-])"
 # Headers that a rule looks at: without them it does not hold, wherever in it they stand. Options may be asked for by their absence.
 _HEADER = re.compile(
@@ -81,6 +84,17 @@ def implied(text: str) -> list[Guard]:
     headers = dict.fromkeys(next(filter(None, found)) for found in _HEADER.findall(text))
     families = [next(filter(None, found)) for found in _IP.findall(text)] + [_FAMILY_OF[h] for h in headers if h in _FAMILY_OF]
     return [Guard("proto", (name,)) for name in headers] + [Guard("family", (name,)) for name in dict.fromkeys(families)]
+
+
+def concatenated(text: str) -> list[str]:
+    """What the concatenations of a text ask at least: of each thing that they look up, to be one of those that stand there."""
+    found: list[str] = []
+    for match in _CONCATENATION.finditer(text):
+        keys = match[1].split(" . ")
+        rows = [value.split(" . ") for value in _values(match[2])]
+        if all(len(row) == len(keys) for row in rows):
+            found += [f"{key} {{ {', '.join(column)} }}" for key, column in zip(keys, zip(*rows, strict=True), strict=False)]
+    return found
 
 
 def _taken(pattern: re.Pattern[str], make: Callable[[re.Match[str]], Guard], text: str, guards: list[Guard]) -> str:

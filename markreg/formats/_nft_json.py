@@ -176,6 +176,8 @@ class _Reader:
             table.ends.setdefault(chain, []).append(line)
         if "flow" in kinds:
             table.offloads.add(chain)
+        if "ct helper" in kinds:
+            table.helps.add(chain)
         if inserted:
             table.inserted.add(line)
             table.ways[chain] = ways + table.ways.get(chain, [])

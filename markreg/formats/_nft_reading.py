@@ -63,7 +63,7 @@ class _Builder:
         steps, gotos = rules.steps()
         backend = "nft" if compat else "native"
         table = Table(rules.family, backend, rules.name, self.path, self.scope.netns, chains, steps, gotos, rules.ends, rules.inserted)
-        table = replace(table, offloads=bool(rules.offloads))
+        table = replace(table, offloads=bool(rules.offloads), helps=bool(rules.helps))
         if chains or rules.marks:
             self.tables.append(table)
         groups: dict[_Key, _Group] = {}

@@ -35,7 +35,7 @@ class Statement:
 @dataclass(slots=True)
 class Rules:
     """A table. ``ways``: for each chain (line, verb, target) of its jumps, where ``@name`` stands for those of a verdict map; ``ends`` and
-    ``inserted`` as in model.Table; ``offloads``: the chains with rules that hand connections to a flowtable."""
+    ``inserted`` as in model.Table; ``offloads``, ``helps``: the chains with rules that do so."""
 
     family: str
     name: str
@@ -47,6 +47,7 @@ class Rules:
     ends: dict[str, list[int]] = field(default_factory=dict)
     inserted: set[int] = field(default_factory=set)
     offloads: set[str] = field(default_factory=set)
+    helps: set[str] = field(default_factory=set)
     marks: list[Statement] = field(default_factory=list)
     sets: dict[str, NamedSet] = field(default_factory=dict)
 
@@ -66,6 +67,7 @@ class Rules:
             self.ways.pop(name, None)
             self.ends.pop(name, None)
         self.offloads = self.offloads - {chain} if chain is not None else set()
+        self.helps = self.helps - {chain} if chain is not None else set()
         self.marks = [s for s in self.marks if chain is not None and s.chain != chain]
 
     def steps(self) -> tuple[dict[str, tuple[list[int], list[str]]], set[int]]:

@@ -59,6 +59,7 @@ _MENTION = re.compile(r"(?<![\w.@$-])(?:mark|label|queue|xt_\w+|xt\s+(?:target|m
 _WORDS = ("mark", "label", "queue", "xt ", "xt_")
 # What may end a chain; in a verdict map it stands behind a colon. And what takes a packet's connection away.
 _VERDICT = re.compile(r"(?<![\w.@$-])(?<!policy\s)(?:accept|drop|return|reject|masquerade|snat|dnat|redirect|queue|vmap|notrack)(?![\w.-])")
+_HELP = re.compile(r"(?<![\w.@$-])ct\s+helper\s+set\s")
 _OFFLOAD = re.compile(r"(?<![\w.@$-])flow\s+(?:add|offload)\s+@")
 _TYPE = re.compile(r"(?<![\w.-])type(?:of)?\s+([^\n;}]*)")
 _CHANGING = re.compile(r"(?<![\w.-])flags[^\n;]*(?:dynamic|timeout)")
@@ -232,6 +233,8 @@ class Scanner:
             self._definitions(body, start)
         if "flow" in body and _OFFLOAD.search(body):
             table.offloads.add(name)
+        if "helper" in body and _HELP.search(body):
+            table.helps.add(name)
         ends = dict.fromkeys(m.start() for m in _VERDICT.finditer(body))
         found = sorted({*_positions(body, "jump"), *_positions(body, "goto"), *_positions(body, "vmap"), *_mentions(body), *ends})
         lines = self._long(body, start, found) if joined else {}

@@ -98,9 +98,9 @@ class Paths:
             self.gave_up += made.gave_up
             stops = [o for o in uses if o.use.place.kind != "netfilter" or not o.use.place.chain]
             shape = Shape(made.blocks)
-            node, offloads = self._node, any(t.offloads for t in tables)
+            node = self._node
             guards = (g for b in made.blocks for i in b.items for g in i.guards)
-            shown = evidence(netns, guards, node.devices, node.sysctls, node.rules, offloads)
+            shown = evidence(netns, guards, node.devices, node.sysctls, node.rules, tables)
             if shown.ports:
                 uses, stops = uses + switched, stops + switched
             given = requests(uses, self._granted)

@@ -151,12 +151,13 @@ class Answers:
 def _each(use: Use) -> list[Word]:
     """The effects of a write that brings one of several values, each by itself, as long as there are few."""
     assert use.effect is not None
-    singles = [low for low, high in use.values if low == high]
-    if not singles or len(singles) < len(use.values) or len(singles) > _MOST_VALUES:
+    if not use.values or sum(high - low + 1 for low, high in use.values) > _MOST_VALUES:
         return [use.effect]
+    singles = [value for low, high in use.values for value in range(low, high + 1)]
     base, width = Word.entry(use.field, use.effect.width), use.effect.width
     found = [Word.const(value, width).masked_into(base, use.mask) for value in singles]
     together = found[0]
     for one in found[1:]:
         together |= one
-    return found if together == use.effect else [use.effect]
+    whole = use.effect._replace(zero=use.effect.zero | use.effect.other, one=use.effect.one | use.effect.other, other=0)
+    return found if not whole.copied() & use.mask and together.one == whole.one else [use.effect]

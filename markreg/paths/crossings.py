@@ -7,12 +7,12 @@ the inputs show the device, else only by packets that pass a rule which names it
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from markreg.devices import Device, Sysctl
 from markreg.flow import Guard
-from markreg.model import Rule
+from markreg.model import Rule, Table
 from markreg.tunnels import keeps, kind_of, protocols
 
 _LO = "lo"
@@ -42,7 +42,7 @@ class Evidence:
     ``listed``: all devices were seen.
 
     ``transforms``: there are IPsec policies or states (which may carry another family). ``loops``: a rule names lo. ``offloads``: a
-    rule fills a flowtable. ``local``: what is addressed to this node is delivered before any routing rule asks for a mark. ``ports``:
+    rule fills a flowtable; ``helps``: connections are expected, whose first packets nat asks about with marks they inherited. ``local``: what is addressed to this node is delivered before any routing rule asks for a mark. ``ports``:
     those of a switch in the kernel that are devices here; ``switched``: the protocols of its tunnels.
     """
 
@@ -51,6 +51,7 @@ class Evidence:
     listed: bool = False
     transforms: bool = False
     offloads: bool = False
+    helps: bool = False
     local: bool = True
     ports: tuple[str, ...] = ()
     switched: tuple[tuple[str, ...], ...] = ()
@@ -111,9 +112,14 @@ _TOOL = {"ip": "iptables", "ip6": "ip6tables", "arp": "arptables"}
 
 
 def evidence(
-    netns: str, guards: Iterable[Guard], devices: Iterable[Device], sysctls: Iterable[Sysctl], rules: Iterable[Rule], offloads: bool
+    netns: str,
+    guards: Iterable[Guard],
+    devices: Iterable[Device],
+    sysctls: Iterable[Sysctl],
+    rules: Iterable[Rule],
+    tables: Sequence[Table],
 ) -> Evidence:
-    """What is shown of a namespace. ``guards``: all conditions of its rules."""
+    """What is shown of a namespace. ``guards``: all conditions of its rules; ``tables``: its own."""
     named = dict.fromkeys(v for g in guards if g.kind in ("iif", "oif") and not g.negated for v in g.values)
     lookups = [r for r in rules if r.kind == "rule" and r.scope.netns == netns]
     first = min((r.priority for r in lookups if r.use), default=1)
@@ -128,7 +134,8 @@ def evidence(
         tunnels=tuple((name, kind) for name, kind in tunnels if keeps(kind)),
         listed=bool(there),
         transforms=any(r.kind == "xfrm" and r.scope.netns == netns for r in rules),
-        offloads=offloads,
+        offloads=any(t.offloads for t in tables),
+        helps=any(t.helps for t in tables) or any(s.name == "net.netfilter.nf_conntrack_helper" and s.value for s in sysctls),
         local=all(
             any(r.scope.family == f and r.table == "local" and not r.use and not r.selectors and r.priority < first for r in lookups)
             for f in dict.fromkeys(r.scope.family for r in lookups)

@@ -70,6 +70,7 @@ class Walk(Answers):
         self.seen = 0
         self._memo: dict[tuple[int, str, bool], dict[State, dict[tuple[str, State], Trail | None]]] = {}
         self._crossed: dict[str, Ways] = {}
+        self.mapping = MAPPED if evidence.helps else MAPPED[:1]
         self._rejected: Ways = {}
         self._proto = 0
 
@@ -226,7 +227,7 @@ class Walk(Answers):
                 elif entry.base.kind != "nat":
                     free = self._base(entry, stage.name, kind, free, dropped)[0]
                     mapped = self._base(entry, stage.name, kind, mapped, dropped)[0]
-                elif kind in MAPPED:
+                elif kind in self.mapping:
                     free, more = self._base(entry, stage.name, kind, free, dropped)
                     mapped = {**more, **mapped}
             after = {**mapped, **free, **after}

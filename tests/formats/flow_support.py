@@ -37,7 +37,10 @@ def clauses(reading: Reading) -> dict[int, list[str]]:
 
 def alike(flow: Flow | None) -> Flow | None:
     """A flow without the words of what is not followed, which text and JSON spell in their own ways."""
-    return replace(flow, others="something" if flow.others else "") if flow else None
+    if flow is None:
+        return None
+    choices = tuple(replace(c, others="something" if c.others else "") for c in flow.choices)
+    return replace(flow, others="something" if flow.others else "", choices=choices)
 
 
 def shown(flow: Flow | None) -> str:

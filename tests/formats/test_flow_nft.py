@@ -29,8 +29,6 @@ UNTOLD = (
     "ip saddr 10.0.0.0/255.0.0.0",
     "ip saddr 10.0.0.9-10.0.0.1",
     "ip saddr { 10.0.0.1 timeout 5s }",
-    "ip saddr . tcp dport { 10.0.0.1 . 80 }",
-    "tcp dport . ip saddr { 80 . 10.0.0.1 }",
     "tcp dport http",
     "tcp dport { 80, https }",
     "tcp dport 0x50",
@@ -45,9 +43,11 @@ UNTOLD = (
     "arp saddr ip 10.0.0.1",
     "fib saddr . iif oif missing",
     "ip6 nexthdr != tcp",
-    "iifname . ip saddr { eth0 . 10.0.0.1 }",
-    "ip saddr . iifname { 10.0.0.1 . eth0 }",
-    "ip saddr . meta mark { 10.0.0.1 . 5 }",
+    "ip saddr . tcp dport != { 10.0.0.1 . 80 }",
+    "ip saddr . tcp dport @known",
+    "ip saddr . tcp dport map { 10.0.0.1 . 80 : 5 }",
+    "ip saddr . tcp dport { 10.0.0.1 }",
+    "tcp dport . ip saddr & 255.0.0.0 { 80 . 10.0.0.0 }",
     "meta l4proto { 6-17 }",
     "ct state new | established",
     "meta mark set iif",
@@ -74,6 +74,9 @@ TOLD = {
     "udp dport 4789 vxlan tcp dport 80": "dport 4789; +",
     'ip saddr 10.0.0.1 counter packets 1 bytes 2 comment "ip daddr 10.0.0.2"': "src 10.0.0.1",
     "meta mark set 1 ip saddr 10.0.0.1": "src 10.0.0.1; +",
+    "ip saddr . tcp dport { 10.0.0.1 . 80, 10.0.0.2 . 81 }": "src 10.0.0.1,10.0.0.2; dport 80,81; +",
+    "ip saddr . meta mark { 10.0.0.1 . 5 }": "src 10.0.0.1; +",
+    "tcp dport . ip saddr == { 80 . $lan }": "dport 80; +",
 }
 
 

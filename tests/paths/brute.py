@@ -13,7 +13,7 @@ from ipaddress import ip_address, ip_network
 from typing import NamedTuple
 
 from tests.paths.brute_bits import START, Asked, Word
-from tests.paths.random_rules import DEVICES, HOOKS, LO, PROTOCOLS, TUNNEL, Rule, RuleSet, concerns
+from tests.paths.random_rules import HOOKS, LO, TUNNEL, Rule, RuleSet, concerns
 
 # State, and whether nat asks its chains: once for a connection.
 CLASSES = (("NEW", True), ("NEW", False), ("RELATED", True), ("RELATED", False), ("ESTABLISHED", False))
@@ -75,6 +75,13 @@ class Walker(Asked):
         self.listed = "listed" in rules.ways
         self.looped = LO in named
         self.tunnelled = self.listed or TUNNEL in named
+        # Devices that lead out of the node, and protocols; those that nobody names are all alike. What goes by lo is followed where a rule
+        # names it, else it is a device like others.
+        every = {d[0] for r in rules.rules for d in (r.device, r.out) if d} | ({TUNNEL} if self.tunnelled else set())
+        self.devices = (*sorted(every - ({LO} if self.looped else set())), "other")
+        protocols = {r.protocol for r in rules.rules} | ({"udp"} if self.tunnelled else set()) | ({"tcp"} if "accept" in rules.ways else set())
+        self.protocols = (*sorted(protocols - {""}), "other")
+        self._ways: dict[tuple[str, str, Packet], list[tuple[str, Packet]]] = {}
         self.inside: set[tuple[Word, bool]] = set()
         self.outside: set[tuple[Word, bool]] = set()
         # How many packets came back in which way.
@@ -102,19 +109,19 @@ class Walker(Asked):
 
     def _forwarded(self, entry: Entry, later: bool, left: set[Entry]) -> None:
         """Through this node; by a flowtable without most of its hooks, when the connection is known."""
-        marks = {(START, True, d) for d in self._outside_devices()} | {(m, s, TUNNEL) for m, s in self.inside}
+        marks = {(START, True, d) for d in self.devices} | {(m, s, TUNNEL) for m, s in self.inside}
         for packets in self._begun(CLASSES, entry, later, marks, "in"):
             packets = self._hooks(("ingress", "PREROUTING"), packets, left)
-            packets = self._any({p._replace(out=d) for p in packets for d in self._outside_devices()})
+            packets = self._any({p._replace(out=d) for p in packets for d in self.devices})
             self._sent(self._hooks(("FORWARD", "POSTROUTING", "egress"), packets, left))
         if later and "offload" in self.rules.ways:
-            for packets in self._begun(CLASSES[-1:], entry, later, {(START, True, d) for d in DEVICES}, "in"):
+            for packets in self._begun(CLASSES[-1:], entry, later, {(START, True, d) for d in self.devices}, "in"):
                 # No connection is looked up for it: net/netfilter/nf_flow_table_ip.c nf_flow_offload_ip_hook.
                 self._count("offload", self._hooks(("ingress", "egress"), {p._replace(tracked="none") for p in packets}, left))
 
     def _inward(self, entry: Entry, later: bool, left: set[Entry]) -> None:
         """To this node, and what it answers."""
-        marks = {(START, True, d) for d in self._outside_devices()} | {(m, s, TUNNEL) for m, s in self.inside}
+        marks = {(START, True, d) for d in self.devices} | {(m, s, TUNNEL) for m, s in self.inside}
         for packets in self._begun(CLASSES, entry, later, marks, "in"):
             self._delivered(packets, left, True)
         if later:
@@ -124,12 +131,12 @@ class Walker(Asked):
         """From this node, and what is answered; what is answered to that by the kernel, too."""
         self._from_socket(CLASSES, entry, later, left)
         if later:
-            marks = {(START, True, d) for d in self._outside_devices()} | {(m, s, TUNNEL) for m, s in self.inside}
+            marks = {(START, True, d) for d in self.devices} | {(m, s, TUNNEL) for m, s in self.inside}
             for packets in self._begun(_ANSWERS, entry, later, marks, "in"):
                 self._delivered(packets, left, True)
 
     def _from_socket(self, kinds: Iterable[tuple[str, bool]], entry: Entry, later: bool, left: set[Entry]) -> None:
-        marks = {(START, True, d) for d in self._outside_devices()}
+        marks = {(START, True, d) for d in self.devices}
         for packets in self._begun(kinds, entry, later, marks, "out"):
             self._sent(self._output({p for p in packets}, left))
 
@@ -137,7 +144,7 @@ class Walker(Asked):
         """From this node to itself: the same packet with its mark and connection comes in by lo."""
         if not self.looped:
             return
-        starts = (LO, *self._outside_devices()) if self._may_reroute() else (LO,)
+        starts = (LO, *self.devices) if self._may_reroute() else (LO,)
         for packets in self._begun(CLASSES, entry, later, {(START, False, d) for d in starts}, "out"):
             sent = self._hooks(("OUTPUT", "rerouted", "POSTROUTING"), packets, left)
             back = {p._replace(device=LO, out="", mapped=False) for p in sent if p.out == LO}
@@ -146,11 +153,11 @@ class Walker(Asked):
 
     def _outer(self, entry: Entry, later: bool, left: set[Entry]) -> None:
         """The packets of the tunnel itself."""
-        marks = {(m, s, d) for m, s in self.outside for d in (LO, *self._outside_devices())}
+        marks = {(m, s, d) for m, s in self.outside for d in (LO, *self.devices)}
         for packets in self._begun(CLASSES, entry, later, marks, "out"):
             self._count("tunnel", packets)
             self._sent(self._output({p for p in packets if p.protocol == "udp"}, left))
-        marks = {(START, True, d) for d in self._outside_devices()} | {(m, s, TUNNEL) for m, s in self.inside}
+        marks = {(START, True, d) for d in self.devices} | {(m, s, TUNNEL) for m, s in self.inside}
         for packets in self._begun(CLASSES, entry, later, marks, "in"):
             self._delivered(packets, left, False)
 
@@ -162,7 +169,7 @@ class Walker(Asked):
         ends = [(s, d) for s in _SENDERS for d in _SENDERS] if self.addressed else [_NO_ENDS]
         for kind in kinds:
             for mark, shown, device in marks:
-                for protocol in (*PROTOCOLS, "other"):
+                for protocol in self.protocols:
                     # The first packet is new; an error about a connection has another protocol.
                     if (later or kind == CLASSES[0]) and (entry.protocol in ("", protocol) or kind[0] == "RELATED"):
                         there = (device, "") if way == "in" else ("", device)
@@ -173,10 +180,6 @@ class Walker(Asked):
 
     def _any(self, packets: set[Packet]) -> set[Packet]:
         return {self.rng.choice(sorted(packets))} if self.rng and packets else packets
-
-    def _outside_devices(self) -> tuple[str, ...]:
-        """Devices that lead out of the node. What goes by lo is followed where a rule names it, else it is a device like others."""
-        return (*DEVICES, TUNNEL, "other", *(() if self.looped else (LO,)))
 
     def _delivered(self, packets: set[Packet], left: set[Entry], answered: bool) -> None:
         here = self._hooks(("ingress", "PREROUTING", "INPUT"), packets, left)
@@ -191,7 +194,7 @@ class Walker(Asked):
         replies = {
             p._replace(kind="ESTABLISHED", mapped=False, device="", out=d, ends=e, tracked="no" if p.tracked == "no" else "")
             for p in replied
-            for d in self._outside_devices()
+            for d in self.devices
             for e in ([(s, d_) for s in _SENDERS for d_ in _SENDERS] if self.addressed else [_NO_ENDS])
         }
         if replies:
@@ -219,7 +222,7 @@ class Walker(Asked):
         for name in names:
             if name == "rerouted":
                 every = {p for p in packets if p.rerouted or (self.wide and self._may_reroute())}
-                new = {p._replace(out=d, leaving=False) for p in every for d in (LO, *self._outside_devices())}
+                new = {p._replace(out=d, leaving=False) for p in every for d in (LO, *self.devices)}
                 packets = self._any(packets - every | new)
                 continue
             packets = self._hook(name, packets, left)
@@ -255,8 +258,16 @@ class Walker(Asked):
                     after.add(then)
         return self._any(after)
 
-    def chain(self, table: str, name: str, packet: Packet) -> Iterator[tuple[str, Packet]]:
-        """(verdict, packet) for every way through a chain; RETURN at its end."""
+    def chain(self, table: str, name: str, packet: Packet) -> list[tuple[str, Packet]]:
+        """(verdict, packet) for every way through a chain, or one; RETURN at its end."""
+        if self.rng:
+            return self._through(table, name, packet)
+        key = (table, name, packet)
+        if key not in self._ways:
+            self._ways[key] = self._through(table, name, packet)
+        return self._ways[key]
+
+    def _through(self, table: str, name: str, packet: Packet) -> list[tuple[str, Packet]]:
         states = {packet}
         exits: set[tuple[str, Packet]] = set()
         for rule in self.rules.by_chain.get((table, name), []):
@@ -269,8 +280,7 @@ class Walker(Asked):
                     else:
                         exits.add((verdict, then))
             states = self._any(after)
-        yield from sorted(exits)
-        yield from (("RETURN", s) for s in sorted(states))
+        return sorted(exits | {("RETURN", s) for s in states})
 
     def rule(self, rule: Rule, packet: Packet) -> Iterator[tuple[str, Packet]]:
         """What one rule does with a packet."""
