@@ -150,7 +150,8 @@ class Table:
     ``gotos`` are the lines of those that do not come back. ``ends``: for each chain the lines of rules that may end or leave it by
     a verdict, or take a packet's connection away (``notrack``). ``inserted``: lines whose rules stand before all others of their chain,
     the last one first. ``backend`` keeps tables of equal names apart (legacy, nft). ``offloads``: a rule hands connections to a
-    flowtable; ``helps``: one has the kernel expect connections (``ct helper``). Large tables share Chain objects.
+    flowtable; ``helps``: one has the kernel expect connections (``ct helper``). ``rewrites``: what rules change of packets' addresses and
+    ports without a connection's doing (flow.NARROW). Large tables share Chain objects.
     """
 
     family: str
@@ -165,6 +166,7 @@ class Table:
     inserted: set[int] = field(default_factory=set)
     offloads: bool = False
     helps: bool = False
+    rewrites: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from markreg.attribution.evidence import describe, mark_key, rule_facts, table_facts, table_kinds, use_facts, use_kinds
+from markreg.attribution.evidence import describe, rule_facts, table_facts, table_kinds, use_facts, use_kinds
 from markreg.attribution.explain import Explainer, chosen_layouts
 from markreg.attribution.inferred import inferred, said
+from markreg.attribution.supplied import Suppliers
 from markreg.attribution.unclaimed import PREFIX, Unclaimed, bridge_of, group
 from markreg.model import Component, Confidence, Owned, Reading, Rule, Table, Use
 from markreg.registry.effective import Settings
@@ -23,6 +24,7 @@ NOBODY = "no signature"
 OVN = "ovn"
 NATIVE = "native"
 # 0x and 48 bits: what a longer cookie begins with is a count or a number drawn (Antrea pkg/agent/openflow/cookie, Neutron's agent).
+_LOOKING = ("rule", "xfrm", "tc")
 _COUNTED = len("0x") + 12
 
 
@@ -70,6 +72,7 @@ class _Claim:
     signature: Signature | None = None
     path: str | None = None
     verdict: Verdict | None = None
+    hosted: bool = False
 
 
 def _owned(number: int, claim: _Claim, explain: Explainer) -> Owned:
@@ -172,8 +175,8 @@ class _Attribution:
         self._by_rule([c for c in self.claims if not c.owner])
         self._by_cookie([c for c in self.claims if not c.owner and c.use.place.kind == "openflow" and c.verdict is None])
         self._by_table([c for c in self.claims if not c.owner])
-        self._by_group([c for c in self.claims if not c.owner and c.rule is None])
-        self._by_mark([c for c in self.claims if not c.owner])
+        self._by_group([c for c in self.claims if not c.owner and not _looks(c)])
+        self._by_mark([c for c in self.claims if _looks(c) and (not c.owner or self._guessed(c))])
         self._by_group([c for c in self.claims if not c.owner])
         return self.claims
 
@@ -261,29 +264,45 @@ class _Attribution:
                 claim.by = f"the rest of {claim.use.place.text.rpartition(' ')[0]}"
 
     def _by_group(self, nobody: list[_Claim]) -> None:
-        found = [Unclaimed(c.use, c.reading, c.table, c.base) for c in nobody]
+        found = [Unclaimed(c.use, c.reading, c.table, c.base, c.hosted) for c in nobody]
         flows = (c for c in self.claims if c.owner and not c.owner.startswith(PREFIX) and c.use.place.kind == "openflow")
         hosts = {bridge_of(c.use) for c in flows}
         for claim, owner in zip(nobody, group(found, lambda r, t, c: self._chain(r, t, c) is not None, hosts), strict=True):
             claim.owner = owner
 
-    def _by_mark(self, nobody: list[_Claim]) -> None:
-        """An unclaimed rule that reads what exactly one owner writes is taken for that owner's, weakly."""
-        writers: dict[tuple[object, ...], dict[str, str]] = {}
+    def _guessed(self, claim: _Claim) -> bool:
+        """Whether an owner is no more than likely: he shows nowhere else, or his configuration has others say which mark it is.
+
+        The mark of a policy that an IKE daemon makes is what mark_in and mark_out of its configuration say.
+        """
+        if claim.owner.startswith(PREFIX) or claim.signature is None or claim.confidence == "high":
+            return False
+        return claim.owner not in self.present or claim.use.place.kind == "xfrm"
+
+    def _by_mark(self, readers: list[_Claim]) -> None:
+        """A reader that nobody claims is its only writer's, weakly; one whose owner is a guess is that of the group that sets its mark."""
         # A flow's mark is that of its zone: the same bits in another are another's.
-        nobody = [c for c in nobody if c.use.place.kind != "openflow"]
-        for claim in self.claims:
-            if claim.owner and claim.use.place.kind != "openflow" and claim.use.access != "read" and (key := mark_key(claim.use)):
-                where = (claim.use.scope.netns, *key)
-                writers.setdefault(where, {}).setdefault(claim.owner, claim.use.place.text)
-        for claim in nobody:
-            key = mark_key(claim.use)
-            owners = writers.get((claim.use.scope.netns, *key), {}) if key and claim.use.access == "read" else {}
+        told = ((c.owner, c.use) for c in self.claims if c.owner and c.use.place.kind != "openflow")
+        suppliers = Suppliers((owner, use) for owner, use in told if use.access != "read" or use.place.kind not in _LOOKING)
+        for claim in readers:
+            if claim.use.access != "read":
+                continue
+            owners = suppliers.exact(claim.use)
+            if claim.owner:
+                owners = owners if all(o.startswith(PREFIX) for o in owners) else {}
+            elif not owners:
+                owners = suppliers.supplying(claim.use)
             if len(owners) == 1:
                 claim.owner, place = next(iter(owners.items()))
+                claim.signature = None
                 # A known component is a guess then; a group that nobody is known to own stays what it is, lines that are there.
                 claim.confidence = "high" if claim.owner.startswith(PREFIX) else "low"
                 claim.by = f"same mark and mask as in {place}"
+
+
+def _looks(claim: _Claim) -> bool:
+    """Whether a use is of what only looks at marks: a routing rule, an IPsec policy, a filter of tc."""
+    return claim.rule is not None or (claim.use.access == "read" and claim.use.place.kind == "tc")
 
 
 def _rule_kinds(rule: Rule) -> frozenset[str]:

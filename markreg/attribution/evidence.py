@@ -147,17 +147,18 @@ def _short(key: str, word: str) -> str:
     return word.removesuffix(f"/{full(32):#x}") if key == "fwmark" else word
 
 
-def mark_key(use: Use) -> tuple[int, int, int] | None:
-    """What joins a writer and a reader of one mark: field width, mask and value; None for no constant, or one without any bit.
+def mark_keys(use: Use) -> tuple[tuple[int, int, int], ...]:
+    """What joins a writer and a reader of one mark: field width, mask and value; none for no constant, or one without any bit.
 
-    ``--set-mark 1`` and ``fwmark 0x1/0x1`` are one, as in the kernel's own recipe (Documentation/networking/tproxy.rst); nft tables
-    have makers of their own, who say what they mean.
+    ``--set-mark 1`` and ``fwmark 0x1/0x1`` are one, as in the kernel's own recipe (Documentation/networking/tproxy.rst). A native nft
+    table's whole mark is one with a routing rule's or a filter's, but its maker could have said which bits he means.
     """
     if not use.value:
-        return None
+        return ()
     width = FIELDS[use.field].width if use.field in FIELDS else 0
-    loose = use.mask == full(width) and use.place.backend != "native"
-    return width, use.value if loose else use.mask, use.value
+    if use.mask != full(width) or use.place.backend == "native":
+        return ((width, use.mask, use.value),)
+    return ((width, use.value, use.value), (width, use.mask, use.value))
 
 
 def suffix(netns: str) -> str:

@@ -1,7 +1,8 @@
 """Uses that no signature explains, joined into groups that may be one owner each: ``unattributed:<place>``.
 
 All uncommented rules in built-in chains of a namespace are one group, a native nft table is one; equal comment tags, equal mask and
-value, a jump between two user chains, or a map that two BPF programs share join groups. A group is named after its first place.
+value, a value that one sets as the whole mark and the other looks for, a jump between two user chains or to both under a test of the same
+bits, or a map that two BPF programs share join groups. A group is named after its places, whatever their order.
 The flows of a bridge are one group, because they go on to each other; where a component has flows there, too, a cookie tells strangers
 apart, as long as there are few of them: many controllers give every flow a cookie of its own.
 """
@@ -12,24 +13,30 @@ import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from markreg.attribution.evidence import comments, compat, mark_key, suffix
-from markreg.model import Reading, Table, Use
+from markreg.attribution.evidence import comments, compat, mark_keys, suffix
+from markreg.bits import full
+from markreg.model import FIELDS, Reading, Table, Use
 
 PREFIX = "unattributed:"
 Node = tuple[str, ...]
 _LONGEST_TAG = 40
 _MOST_COOKIES = 16
+_BUILT_IN = "built-in"
 _MAP = re.compile(r"(?<!\S)map (\S+)")
 
 
 @dataclass(frozen=True, slots=True)
 class Unclaimed:
-    """A use without an owner: its input, its table where there is one, and whether it stands in a base chain."""
+    """A use without an owner: its input, its table where there is one, and whether it stands in a base chain.
+
+    ``hosted``: it stands in a chain of a component that makes no marks, where the administrator's rules have their place.
+    """
 
     use: Use
     reading: Reading
     table: Table | None
     base: bool
+    hosted: bool = False
 
 
 class _Groups:
@@ -37,7 +44,7 @@ class _Groups:
 
     def __init__(self) -> None:
         self._above: dict[Node, Node] = {}
-        self._first: dict[Node, tuple[int, str]] = {}
+        self._labels: dict[Node, str] = {}
 
     def root(self, node: Node) -> Node:
         path = []
@@ -52,18 +59,19 @@ class _Groups:
         self._above[self.root(b)] = self.root(a)
 
     def place(self, node: Node, label: str) -> None:
-        """A node that can give its group a name; the first one does."""
-        self._first.setdefault(node, (len(self._first), label))
+        """A node that can give its group a name: the administrator's built-in chains before others, then the first by the alphabet."""
+        self._labels.setdefault(node, label)
 
     def names(self) -> dict[Node, str]:
         """The name of every group, by root."""
-        first: dict[Node, tuple[int, str]] = {}
-        for node, order in self._first.items():
+        first: dict[Node, tuple[bool, str, Node]] = {}
+        for node, label in self._labels.items():
             root = self.root(node)
+            order = (node[0] != _BUILT_IN, label, node)
             first[root] = min(first.get(root, order), order)
         names: dict[Node, str] = {}
         taken: dict[str, int] = {}
-        for root, (_, label) in sorted(first.items(), key=lambda item: item[1]):
+        for root, (_, label, _) in sorted(first.items(), key=lambda item: item[1]):
             taken[label] = taken.get(label, 0) + 1
             names[root] = label if taken[label] == 1 else f"{label}#{taken[label]}"
         return names
@@ -84,11 +92,34 @@ def group(found: Sequence[Unclaimed], claimed: Callable[[Reading, Table, str], b
     for node, item in zip(nodes, found, strict=True):
         for tag in comments(item.use):
             groups.join(node, ("comment", item.use.scope.netns, _tag(tag)))
-        if item.use.place.kind != "openflow" and (key := mark_key(item.use)):
-            groups.join(node, ("mark", item.use.scope.netns, *map(str, key)))
+        if item.use.place.kind != "openflow":
+            for key in mark_keys(item.use):
+                groups.join(node, ("mark", item.use.scope.netns, *map(str, key)))
+    _values(groups, nodes, found)
     _jumps(groups, found, claimed)
     names = groups.names()
     return [PREFIX + names[groups.root(node)] for node in nodes]
+
+
+def _values(groups: _Groups, nodes: Sequence[Node], found: Sequence[Unclaimed]) -> None:
+    """Joins who sets the whole mark to a value and who looks for that value, under whatever mask; and chains that are entered alike.
+
+    Who sets the whole mark does not say which of its bits he means; his reader does. A test of some bits before a chain, such as
+    ``--mark 0x0/0xff -j ISP1``, says that its author knows what the chain makes of them, and so it is with a second chain.
+    """
+    told = [(n, i.use, ("value", i.use.scope.netns, i.use.field, str(i.use.value))) for n, i in zip(nodes, found, strict=True)]
+    whole = {key for _, use, key in told if use.value and use.access != "read" and use.mask == _full(use)}
+    for node, use, key in told:
+        if key in whole and (use.access == "read" or use.mask == _full(use)):
+            groups.join(node, key)
+    for node, item in zip(nodes, found, strict=True):
+        use, table = item.use, item.table
+        if item.base and use.access == "read" and table and use.target in table.chains and use.mask.bit_count() > 1:
+            groups.join(node, ("entered", use.scope.netns, use.place.family, table.name, use.field, f"{use.mask:#x}"))
+
+
+def _full(use: Use) -> int:
+    return full(FIELDS[use.field].width) if use.field in FIELDS else 0
 
 
 def bridge_of(use: Use) -> tuple[str, str]:
@@ -123,6 +154,8 @@ def _place(groups: _Groups, item: Unclaimed) -> Node:
         if native and not (item.table and compat(item.table)):
             node: Node = ("table", netns, place.family, place.table)
             label = f"{place.family}/{place.table}"
+        elif item.hosted:
+            node, label = (_BUILT_IN, netns), _BUILT_IN
         elif item.base:
             chain = use.target if item.table and use.target in item.table.chains else ""
             tags = comments(use)
@@ -131,7 +164,7 @@ def _place(groups: _Groups, item: Unclaimed) -> Node:
             elif tags:
                 node, label = ("comment", netns, _tag(tags[0])), f"comment/{_tag(tags[0])}"
             else:
-                node, label = ("built-in", netns), "built-in"
+                node, label = (_BUILT_IN, netns), _BUILT_IN
         else:
             node, label = _chain(netns, place.family, place.table, place.chain), f"{place.table}/{place.chain}"
     elif place.kind in ("rule", "xfrm"):

@@ -53,6 +53,8 @@ _JUMP = re.compile(r" -(?:j|-jump) *(?:\w*MARK|(?:NF)?QUEUE)")
 _TRACKING = {"CT", "NOTRACK", "FLOWOFFLOAD"}
 _TRACKED = re.compile(r"--notrack|NOTRACK|FLOWOFFLOAD|--helper")
 _UNTRACKED = re.compile(r"(?<![^ ])--notrack(?![^ ])")
+# Targets that change addresses without a connection's doing (net/ipv6/netfilter/ip6t_NPT.c, xtables-addons' xt_RAWNAT.c).
+_REWRITES = {"SNPT": "src", "DNPT": "dst", "RAWSNAT": "src", "RAWDNAT": "dst"}
 _FEW = 16
 _DEVICE = re.compile(r"(?<![^ \t])(-[io])[ \t]+\S+")
 _INSTANCE = re.compile(r"[A-Za-z0-9_-]{16,}|[0-9]+")
@@ -128,6 +130,7 @@ class _Reader:
                 self._walk(text, line, table, inserted)
             if not self.targets.isdisjoint(_TRACKING):
                 tracked |= _tracking(text, line, table)
+            tracked |= {_REWRITES[target] for target in _REWRITES.keys() & self.targets}
             self._marks(text, line, section, table, groups)
         for chain, found in inserted.items():
             lines, targets = table.steps.setdefault(chain, ([], []))
@@ -140,7 +143,9 @@ class _Reader:
             kind = "nat" if section.table == "nat" else "route" if (section.table, name) == ("mangle", "OUTPUT") else "filter"
             table.chains[name] = Chain(name, table.chains[name].policy, (Hook(name.lower(), priorities[name]),), kind)
         if table.chains:
-            self.tables.append(replace(table, offloads="offloads" in tracked, helps="helps" in tracked) if tracked else table)
+            rewrites = tuple(sorted(tracked & set(_REWRITES.values())))
+            told = replace(table, offloads="offloads" in tracked, helps="helps" in tracked, rewrites=rewrites)
+            self.tables.append(told if tracked else table)
         self._uses(section, table, groups)
 
     def _chunks(self, section: Section) -> Iterator[tuple[int, str]]:

@@ -14,6 +14,8 @@ GOES_ON = frozenset(
         *("CLASSIFY", "DSCP", "TOS", "TTL", "HL", "SET", "TCPMSS", "TCPOPTSTRIP", "ECN", "CHECKSUM", "RATEEST", "LED", "IDLETIMER", "TEE"),
         # OpenWrt's: xt_FLOWOFFLOAD.c flowoffload_tg.
         "FLOWOFFLOAD",
+        # net/ipv6/netfilter/ip6t_NPT.c
+        *("SNPT", "DNPT"),
         *("CONTINUE", "mark", "ftos", "arpreply-continue"),
     }
 )

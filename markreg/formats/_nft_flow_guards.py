@@ -93,7 +93,7 @@ def concatenated(text: str) -> list[str]:
         keys = match[1].split(" . ")
         rows = [value.split(" . ") for value in _values(match[2])]
         if all(len(row) == len(keys) for row in rows):
-            found += [f"{key} {{ {', '.join(column)} }}" for key, column in zip(keys, zip(*rows, strict=True), strict=False)]
+            found += [f"{key} {{ {', '.join(dict.fromkeys(column))} }}" for key, column in zip(keys, zip(*rows, strict=True), strict=False)]
     return found
 
 

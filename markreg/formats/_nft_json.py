@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from markreg.formats._nft_render import Json, RenderError, elements_text, statement_text
 from markreg.formats._nft_ruleset import Rules, Ruleset, Statement
 from markreg.formats._nft_sets import NamedSet
-from markreg.formats._nft_statement import common, plain, target_of
+from markreg.formats._nft_statement import common, plain, rewritten, target_of
 from markreg.source import Source
 
 _START = re.compile(r'\s*\{\s*"nftables"\s*:\s*\[')
@@ -178,6 +178,8 @@ class _Reader:
             table.offloads.add(chain)
         if "ct helper" in kinds:
             table.helps.add(chain)
+        if "mangle" in kinds and (changed := {kind for e in expressions for kind in _rewritten(e)}):
+            table.rewrites.setdefault(chain, set()).update(changed)
         if inserted:
             table.inserted.add(line)
             table.ways[chain] = ways + table.ways.get(chain, [])
@@ -229,6 +231,14 @@ class _Reader:
 
 def _listed(value: Json) -> list[str]:
     return [str(v) for v in value] if isinstance(value, list) else str(value).split(",") if value else []
+
+
+def _rewritten(expression: Json) -> set[str]:
+    """What of addresses and ports an expression changes."""
+    try:
+        return rewritten(statement_text(expression)) if "mangle" in expression else set()
+    except _UNKNOWN:
+        return set()
 
 
 def _ways(expression: dict[str, Json]) -> Iterator[tuple[str, str]]:

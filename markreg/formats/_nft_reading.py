@@ -63,7 +63,8 @@ class _Builder:
         steps, gotos = rules.steps()
         backend = "nft" if compat else "native"
         table = Table(rules.family, backend, rules.name, self.path, self.scope.netns, chains, steps, gotos, rules.ends, rules.inserted)
-        table = replace(table, offloads=bool(rules.offloads), helps=bool(rules.helps))
+        rewrites = tuple(sorted(set().union(*rules.rewrites.values())))
+        table = replace(table, offloads=bool(rules.offloads), helps=bool(rules.helps), rewrites=rewrites)
         if chains or rules.marks:
             self.tables.append(table)
         groups: dict[_Key, _Group] = {}

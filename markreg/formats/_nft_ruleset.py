@@ -35,7 +35,8 @@ class Statement:
 @dataclass(slots=True)
 class Rules:
     """A table. ``ways``: for each chain (line, verb, target) of its jumps, where ``@name`` stands for those of a verdict map; ``ends`` and
-    ``inserted`` as in model.Table; ``offloads``, ``helps``: the chains with rules that do so."""
+    ``inserted`` as in model.Table; ``offloads``, ``helps``: the chains with rules that do so; ``rewrites``: what those of a chain
+    do so to."""
 
     family: str
     name: str
@@ -48,6 +49,7 @@ class Rules:
     inserted: set[int] = field(default_factory=set)
     offloads: set[str] = field(default_factory=set)
     helps: set[str] = field(default_factory=set)
+    rewrites: dict[str, set[str]] = field(default_factory=dict)
     marks: list[Statement] = field(default_factory=list)
     sets: dict[str, NamedSet] = field(default_factory=dict)
 
@@ -68,6 +70,7 @@ class Rules:
             self.ends.pop(name, None)
         self.offloads = self.offloads - {chain} if chain is not None else set()
         self.helps = self.helps - {chain} if chain is not None else set()
+        self.rewrites = {c: kinds for c, kinds in self.rewrites.items() if chain is not None and c != chain}
         self.marks = [s for s in self.marks if chain is not None and s.chain != chain]
 
     def steps(self) -> tuple[dict[str, tuple[list[int], list[str]]], set[int]]:

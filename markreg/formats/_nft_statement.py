@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from markreg.flow import NARROW
+
 _COMMENT = re.compile(r'(?<![\w.-])comment\s+("[^"]*"|[^\s"]+)|"[^"]*"')
 # Strings that say something of marks or of where packets come from; all others are emptied.
 _STRING = re.compile(r'((?:iifname|oifname|iif|oif)\s+(?:[!=]=\s*)?(?:"[^"]*"|\{[^{}]*\})|xt\s+\w+\s+"[^"]*")|"[^"]*"')
@@ -19,6 +21,9 @@ _DEVICE = re.compile(r"((?:iifname|oifname|iif|oif)\s+(?:[!=]=\s*)?)(?:\"[^\"]*\
 _VARIABLE = re.compile(r'"[^"]*"|\$([A-Za-z_][\w.-]*)')
 _NESTED = re.compile(r"(\{[^{}]*)\{([^{}]*)\}")
 _OPERATION = re.compile(r"[|&^]|<<|>>|(?<![\w.-])(?:and|or|xor)(?![\w.-])")
+_REWRITE = re.compile(
+    r"(?<![\w.@$-])(?:ip6?\s+([sd])addr|(?:tcp|udp|udplite|sctp|dccp|th)\s+([sd])port|@[nti]h\s*,\s*[0-9]+\s*,\s*[0-9]+)\s+set\s"
+)
 # A mark, or a set of some.
 _GROWTH = 512
 
@@ -48,6 +53,14 @@ def common(text: str) -> str:
 def plain(text: str) -> str:
     """A rule as the grammar takes it, the same for all devices."""
     return _DEVICE.sub(r"\1_", text) if "if" in text else text
+
+
+def rewritten(text: str) -> set[str]:
+    """What of a packet's addresses and ports statements change, by flow.NARROW."""
+    found: set[str] = set()
+    for side, end in _REWRITE.findall(text) if "set" in text else ():
+        found.update([{"s": "src", "d": "dst"}[side]] if side else [f"{end}port"] if end else NARROW)
+    return found
 
 
 def target_of(text: str) -> str:

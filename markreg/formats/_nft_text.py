@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from markreg.formats import _nft_hooks as hooks
 from markreg.formats._nft_ruleset import Rules, Ruleset, Statement
 from markreg.formats._nft_sets import NamedSet
-from markreg.formats._nft_statement import comment_of, defined, emptied, substituted, target_of
+from markreg.formats._nft_statement import comment_of, defined, emptied, rewritten, substituted, target_of
 from markreg.source import decode
 
 _BLANKED = re.compile(r'"[^"\n]*"|#[^\n]*|\\\r?\n')
@@ -235,6 +235,8 @@ class Scanner:
             table.offloads.add(name)
         if "helper" in body and _HELP.search(body):
             table.helps.add(name)
+        if kinds := rewritten(body):
+            table.rewrites.setdefault(name, set()).update(kinds)
         ends = dict.fromkeys(m.start() for m in _VERDICT.finditer(body))
         found = sorted({*_positions(body, "jump"), *_positions(body, "goto"), *_positions(body, "vmap"), *_mentions(body), *ends})
         lines = self._long(body, start, found) if joined else {}

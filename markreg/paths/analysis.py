@@ -20,6 +20,8 @@ from markreg.paths.questions import Candidate, questions
 from markreg.paths.reaching import Reaching
 from markreg.paths.relevance import Relevance, Shape
 from markreg.paths.requests import Granted, Requests, nothing, requested, requests
+from markreg.paths.rewriting import rewrites
+from markreg.paths.selectors import asked
 from markreg.paths.slices import Bits, Slices
 from markreg.paths.switches import Switches
 from markreg.paths.trail import Found, Hit
@@ -97,7 +99,8 @@ class Paths:
             made = graph(tables, uses, self._sources, self._readers)
             self.gave_up += made.gave_up
             stops = [o for o in uses if o.use.place.kind != "netfilter" or not o.use.place.chain]
-            shape = Shape(made.blocks)
+            selectors = {(r.path, r.line): asked(r) for r in self._node.rules if r.kind == "rule" and r.use and r.scope.netns == netns}
+            shape = Shape(made.blocks, selectors.values(), rewrites(tables, uses))
             node = self._node
             guards = (g for b in made.blocks for i in b.items for g in i.guards)
             shown = evidence(netns, guards, node.devices, node.sysctls, node.rules, tables)
@@ -106,7 +109,7 @@ class Paths:
             given = requests(uses, self._granted)
             known: set[tuple[object, ...]] = set()
             for family in _FAMILIES:
-                ways = lives(family, made.bases, stops, shown)
+                ways = lives(family, made.bases, stops, shown, selectors)
                 apart = family if shape.families else ""
                 met = apart, *((v.name, v.exits, tuple(tuple(map(_identity, g)) for s in v.stages for g in s.groups)) for v in ways)
                 if not ways or met in known:

@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from types import MappingProxyType
 
 from markreg.model import Hook, Owned
 from markreg.paths.crossings import NOWHERE, Crossing, Evidence
 from markreg.paths.graph import Block
+from markreg.paths.selectors import Selector
 from markreg.paths.uses import families_meet
 
 _IN = ("tc-ingress", "ingress", "bridge-prerouting")
@@ -47,10 +49,12 @@ _CONNTRACK = -200
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Stop:
-    """A use that stands in no chain: a routing rule, a program, a socket. ``mapped``: only packets that nat has mapped meet it."""
+    """A use that stands in no chain: a routing rule, a program, a socket. ``mapped``: only packets that nat has mapped meet it.
+    ``selector``: what else a routing rule asks."""
 
     owned: Owned
     mapped: bool = False
+    selector: Selector | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,12 +139,23 @@ def courses(ways: Sequence[Life], local: bool) -> list[Course]:
     inward: Course = {"input": CLASSES, "answered": CLASSES, "output": _ANSWERS}
     outward: Course = {"output": CLASSES, "input": _ANSWERS, "answered": _ANSWERS}
     if asked:
-        forwarded = {**forwarded, **inward} if local else {**forwarded, **inward, **dict.fromkeys(("output", "input", "answered"), CLASSES)}
+        forwarded = (
+            {**forwarded, "input": CLASSES, "answered": CLASSES}
+            if local
+            else {**forwarded, **inward, **dict.fromkeys(("output", "input", "answered"), CLASSES)}
+        )
     return [forwarded, inward, outward, *apart]
 
 
-def lives(family: str, blocks: Iterable[Block], stops: Iterable[Owned], evidence: Evidence = NOWHERE) -> tuple[Life, ...]:
-    """The lives of packets of a family (``ip``, ``ip6``, ``arp``) in one namespace, without empty stages."""
+def lives(
+    family: str,
+    blocks: Iterable[Block],
+    stops: Iterable[Owned],
+    evidence: Evidence = NOWHERE,
+    selectors: Mapping[tuple[str, int], Selector] = MappingProxyType({}),
+) -> tuple[Life, ...]:
+    """The lives of packets of a family (``ip``, ``ip6``, ``arp``) in one namespace, without empty stages. ``selectors``: of routing rules,
+    by path and line."""
     met: dict[str, list[tuple[int, Block | Stop]]] = {}
     for block in blocks:
         if block.table.family in ("bridge", "netdev", family) or families_meet(family, block.table.family):
@@ -150,7 +165,8 @@ def lives(family: str, blocks: Iterable[Block], stops: Iterable[Owned], evidence
     lookups: list[Stop] = []
     for owned in stops:
         if owned.use.scope.family in ("bridge", "netdev") or families_meet(family, owned.use.scope.family):
-            stop = Stop(owned)
+            line = owned.use.lines[0] if owned.use.lines else 0
+            stop = Stop(owned, selector=selectors.get((owned.use.path, line)))
             if owned.use.place.kind == "rule":
                 lookups.append(stop)
             for hook in hooks(owned):
@@ -180,7 +196,7 @@ def _groups(entries: list[tuple[int, Block | Stop]], lookups: list[Stop]) -> Ite
         if lookups and any(isinstance(m, Block) and m.base.kind == "route" for m in members):
             yield tuple(lookups)
         if lookups and any(isinstance(m, Block) and m.base.kind == "nat" for m in members):
-            yield tuple(Stop(s.owned, True) for s in lookups)
+            yield tuple(Stop(s.owned, True, s.selector) for s in lookups)
 
 
 def hooks(owned: Owned) -> tuple[Hook, ...]:

@@ -7,7 +7,8 @@ from ipaddress import ip_address, ip_network
 
 from markreg.flow import NARROW, Guard
 
-# The states of conntrack that a class of packets decides.
+# The classes of packets without a connection; and the states of conntrack that other classes decide.
+BARE = ("untracked", "invalid")
 _STATES = ("new", "related", "established")
 # More device patterns than that are one: they may hold. Of addresses and ports, which divide packets further, fewer.
 _MOST = 48
@@ -145,15 +146,13 @@ class Ends:
 
 
 def decided(guard: Guard, family: str, kind: str) -> bool | None:
-    """Whether a condition holds for packets of a family and class; None where it may. The class ``untracked`` has no connection."""
+    """Whether a condition holds for packets of a family and class; None where it may."""
     if guard.kind == "family" and (family != "arp" or family not in guard.values):  # also what is none of the three
         return (family in guard.values) != guard.negated
-    if guard.kind == "state" and kind == "untracked":
-        return ("untracked" in guard.values) != guard.negated
     if guard.kind == "state" and kind:
         if kind.removesuffix("-again") in guard.values:
             return not guard.negated
-        if set(guard.values) <= set(_STATES):
+        if kind in BARE or set(guard.values) <= {*_STATES, *BARE}:
             return guard.negated
-        # INVALID, UNTRACKED, DNAT: also packets of every class. Without a class of its own, the rule may hold.
+        # DNAT, SNAT: packets of every class.
     return None

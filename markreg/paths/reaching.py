@@ -15,7 +15,7 @@ from markreg.paths.changes import Change, changes
 from markreg.paths.facts import Definition, Facts, Symbol
 from markreg.paths.graph import Block, Item
 from markreg.paths.lives import CLASSES, MAPPED, Life, Stop, connected, courses, turned
-from markreg.paths.packets import decided
+from markreg.paths.packets import BARE, decided
 from markreg.paths.uses import asks_connection, connection
 
 _ENTRY = 1
@@ -202,7 +202,8 @@ class Reaching:
         entries: Entries | None,
     ) -> State | None:
         """The state after a rule for packets that go on."""
-        holds = [decided(g, self.family, kind) for g in item.guards]
+        # Packets without a connection are no class here: they may be any.
+        holds = [None if set(BARE) & {*g.values} else decided(g, self.family, kind) for g in item.guards]
         if False in holds:
             return state
         uncertain = bool(item.others) or None in holds

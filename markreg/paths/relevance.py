@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from markreg.model import SKB_MARK, Owned
 from markreg.paths.graph import Block, Item
 from markreg.paths.lives import Life, Stage, Stop
-from markreg.paths.packets import Ends, Packets
+from markreg.paths.packets import BARE, Ends, Packets
+from markreg.paths.selectors import Selector
 from markreg.paths.uses import connection
 
 # A filter of more rules is one that lets some packets pass.
@@ -57,7 +58,9 @@ class Relevance:
         can exclude each other."""
         blocks = [b for b in self.shape.blocks if self.matters(b)]
         asking = [i for b in blocks for i in self.items(b) if i.narrow]
-        ends = Ends(g for i in asking for g in i.narrow) if len(asking) > 1 else None
+        found = [i.narrow for i in asking] + [s.narrow for s in self.shape.selectors]
+        narrow = [kept for asked in found if (kept := [g for g in asked if g.kind not in self.shape.rewrites])]
+        ends = Ends(g for kept in narrow for g in kept) if len(narrow) > 1 else None
         return ends if ends and ends.divided else None
 
     def plan(self, life: Life) -> list[Planned]:
@@ -88,7 +91,11 @@ class Relevance:
             return True
         exits = self.exits(entry)
         ends = "accept" not in exits and ("return" not in exits or entry.base.policy.lower() == "drop")
-        return ends or "reject" in exits or ("nat" in exits and any(isinstance(e, Block) and self.matters(e) for group in stage.groups for e in group))
+        return (
+            ends
+            or "reject" in exits
+            or ("nat" in exits and any(isinstance(e, Block) and self.matters(e) for group in stage.groups for e in group))
+        )
 
     def _connections(self, entry: Block | Stop) -> bool:
         if isinstance(entry, Stop):
@@ -158,9 +165,10 @@ class Relevance:
 
 
 class Shape:
-    """What holds of blocks whatever the question."""
+    """What holds of blocks whatever the question. ``rewrites``: what of addresses and ports (flow.NARROW) anything may change."""
 
-    def __init__(self, blocks: Sequence[Block]) -> None:
+    def __init__(self, blocks: Sequence[Block], selectors: Iterable[Selector] = (), rewrites: Iterable[str] = ()) -> None:
+        self.selectors, self.rewrites = tuple(selectors), frozenset(rewrites)
         self.blocks = blocks
         self.chosen: dict[tuple[tuple[str, int], ...], tuple[dict[int, list[Item]], dict[int, bool]]] = {}
         self.touched: dict[int, dict[str, int]] = {}
@@ -190,14 +198,16 @@ class Shape:
                 exits["return"] = None
             self.touched[id(block)] = touched
             self.exits[id(block)] = tuple(exits)
-        self.packets = Packets(g for b in blocks for i in b.items for g in i.guards)
+        guards = [g for b in blocks for i in b.items for g in i.guards]
+        self.packets = Packets((*guards, *(g for s in self.selectors for g in s.guards)))
         self.mapped = any(verb == "nat" for b in blocks for i in b.items for verb, _ in i.jumps)
         # Whether a packet that a socket sent may get another route, and so another device, at the output hook.
         routed = (b for b in blocks if b.base.kind == "route" and any(h.hook == "output" for h in b.base.hooks))
         self.reroutes = self.mapped or any(SKB_MARK.name in self.touched[id(b)] for b in routed)
         self.filters = {id(b) for b in blocks if _filters(b) and not self.touched[id(b)]}
         self.families = any(g.kind == "family" for b in blocks for i in b.items for g in i.guards)
-        self.asked = any(g.kind == "state" for b in blocks for i in b.items for g in i.guards)
+        self.asked = any(g.kind == "state" for g in guards)
+        self.invalid = any(g.kind == "state" and BARE[1] in g.values for g in guards)
 
 
 def _certain(item: Item) -> bool:

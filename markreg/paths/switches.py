@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 # So many steps of lists are followed for one write, and for all of them.
 _MOST = 300_000
 _MOST_TOGETHER = 1_500_000
+# So many flows are compared with what is known of a write's packets.
+_MOST_COMPARED = 1_000_000
 _ICMP = frozenset({1, 58})
 # The bridge of a port of which nothing says the bridge.
 _UNKNOWN = "?"
@@ -63,6 +65,7 @@ class Switches:
         self._spaces: dict[str, _Space] = {}
         self._dumps: dict[str, Flows | None] = {}
         self._entries: dict[int, tuple[Use, tuple[Entry, ...]]] = {}
+        self._compared = 0
 
     def reach(self, first: Use, second: Use) -> int | None:
         """The bits of the field of ``first`` that it may have left, where ``second`` meets them on the same packet; None: nobody knows."""
@@ -70,7 +73,8 @@ class Switches:
         where = self._where(second)
         if spread is None or where is None or where[0] is not self._space(first.scope.netns):
             return None
-        if spread.lost:
+        self._compared += 1 + len(self._of(second))
+        if spread.lost or self._compared > _MOST_COMPARED:
             return None
         bridge, found = where[1], 0
         for entry in self._of(second):

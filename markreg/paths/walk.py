@@ -16,8 +16,9 @@ from markreg.paths.crossings import NOWHERE, Crossing, Evidence
 from markreg.paths.effects import Mark, Question
 from markreg.paths.graph import Block, Item
 from markreg.paths.lives import CLASSES, MAPPED, MAPS, Life, Stop, connected, courses, maps, turned
-from markreg.paths.packets import Ends, decided
+from markreg.paths.packets import BARE, Ends, decided
 from markreg.paths.relevance import Planned, Relevance
+from markreg.paths.selectors import Selector
 from markreg.paths.trail import LATER, UNSHOWN, Found, State, Trail, Via, freed
 from markreg.paths.uses import asks_connection, connection
 
@@ -81,7 +82,8 @@ class Walk(Answers):
         mapped = any(isinstance(e, Block) and e.base.kind == "nat" for _, plan in plans for s in plan for e in s.entries)
         plain = [k for k in CLASSES if not k.endswith("-again")]
         apart = self.asked or len(self.packets.kinds["proto"].names) > 1  # an error's protocol is another than its connection's
-        kinds = (CLASSES if mapped else plain) if apart else ("new", "established") if mapped else ("new",)
+        kinds = [*(CLASSES if mapped else plain)] if apart else ["new", "established"] if mapped else ["new"]
+        kinds += BARE[1:] if self.relevant.shape.invalid else ()
         memories = [(course, _Memory({}, set())) for course in courses(self.lives, self.evidence.local)]
         try:
             before = -1
@@ -101,7 +103,7 @@ class Walk(Answers):
             left: _Pool = {}
             for life, plan, there in plans:
                 for start, way in [*self._starts(life).items()]:
-                    for kind in [k for k in kinds if k in there] or ["established"]:
+                    for kind in [k for k in kinds if k in there or k in BARE] or ["established"]:
                         pool = self._held(kind, kinds, first, memory.pool)
                         fresh = {h: t for h, t in pool.items() if (life.name, kind, start, h) not in memory.done}
                         memory.done.update((life.name, kind, start, h) for h in fresh)
@@ -118,7 +120,7 @@ class Walk(Answers):
     @staticmethod
     def _held(kind: str, kinds: Sequence[str], first: _Pool, pool: _Pool) -> _Pool:
         """What a connection may hold when a packet of a class comes. The first one is new; nat asks its chains for no other."""
-        if kind == "new" and "new-again" in kinds:
+        if kind == BARE[1] or (kind == "new" and "new-again" in kinds):
             return first
         if kind == "new" and len(kinds) == 1:
             return {**first, **pool}
@@ -128,13 +130,18 @@ class Walk(Answers):
     def _starts(self, life: Life) -> dict[State, Trail | None]:
         """How packets come to a life: with a mark of 0, and from other lives."""
         kinds = self.packets.kinds
-        leaving = ("lo",) if life.name == "loopback" and not self.relevant.shape.reroutes else ()
-        iif, oif = (kinds["iif"].any, kinds["oif"].none) if life.device else (kinds["iif"].none, kinds["oif"].of(leaving))
+        leaving = kinds["oif"].of(("lo",)) if life.name == "loopback" and not self.relevant.shape.reroutes else self._devices("oif")
+        iif, oif = (self._devices("iif"), kinds["oif"].none) if life.device else (kinds["iif"].none, leaving)
         marks = tuple(Mark() for _ in self.names)
         ends = self.ends.any if self.ends else ()
         unshown = UNSHOWN if life.name == "loopback" else 0
-        fresh: Ways = {State(iif, oif, kinds["proto"].any, unshown, marks, False, ends): None} if life.begins else {}
+        fresh: Ways = {State(iif, oif, kinds["proto"].any, unshown, marks, "", ends): None} if life.begins else {}
         return {**fresh, **self._crossed.get(life.name, {})}
+
+    def _devices(self, kind: str) -> int:
+        """All devices; what goes over lo is a life of its own, where a rule names it."""
+        known = self.packets.kinds[kind]
+        return known.any & ~known.of(("lo",)) if self.evidence.loops and not known.crowded else known.any
 
     def _live(self, life: Life, plan: Sequence[Planned], kind: str, start: tuple[State, Trail | None], pool: _Pool, left: _Pool) -> None:
         kinds = self.packets.kinds
@@ -146,7 +153,8 @@ class Walk(Answers):
                 Trail(trail, LATER) if trail and any(m.written for n, m in zip(self.names, marks, strict=True) if connection(n)) else None
             )
             proto = proto | kinds["proto"].of(_ERRORS) if self._proto else proto
-            here = state._replace(proto=proto & state.proto, freed=freed(state.freed, wished), marks=held)
+            bare = kind if kind in BARE else state.bare
+            here = state._replace(proto=proto & state.proto, freed=freed(state.freed, wished), marks=held, bare=bare)
             states.setdefault(here, Trail(before, way) if way else before)
         sides = set("sd")
         self._rejected = {}
@@ -167,7 +175,8 @@ class Walk(Answers):
                 self._keep(states, kind, left)
                 self._keep(dropped, kind, left)
             if stage.name == "output" and self.relevant.shape.reroutes:
-                states = {s._replace(oif=kinds["oif"].any): t for s, t in states.items()}
+                every = kinds["oif"].any if life.name == "loopback" else self._devices("oif")
+                states = {s._replace(oif=every): t for s, t in states.items()}
         self._keep(states, kind, left)
         for crossing in life.exits:
             self._cross(crossing, states)
@@ -196,7 +205,7 @@ class Walk(Answers):
             if any(m.written for m in marks) and state.proto & asks and (not crossing.out or state.oif & out):
                 named = crossing.shown or bool(crossing.out and not state.oif & ~out)
                 wished = state.freed if named else freed(state.freed, UNSHOWN)
-                met.setdefault(State(*devices, proto, wished, marks, False, ends), Trail(trail, Via(crossing.text)))
+                met.setdefault(State(*devices, proto, wished, marks, "", ends), Trail(trail, Via(crossing.text)))
 
     def _mapped(self, states: Ways, sides: Iterable[str]) -> Ways:
         """States after nat may have changed the addresses and ports of these sides."""
@@ -239,6 +248,8 @@ class Walk(Answers):
             return {**bare, **self._stop(stop, {s: t for s, t in states.items() if not s.bare})}
         if stop.owned.use.effect is None:
             for state, trail in states.items():
+                if stop.selector and not self._selected(stop.selector, state):
+                    continue
                 self._read(stop.owned, None, state, trail)
             return states
         after = dict(states)
@@ -248,6 +259,16 @@ class Walk(Answers):
                 if changed != state:
                     after.setdefault(changed, Trail(trail, (stop.owned, None)))
         return after
+
+    def _selected(self, selector: Selector, state: State) -> bool:
+        """Whether what a routing rule asks beside the mark may hold for a packet."""
+        device = state.iif != self.packets.kinds["iif"].none
+        if selector.local is not None and selector.local is device:
+            return False
+        fitting = [(getattr(state, g.kind), self.packets.fitting(g)) for g in selector.guards]
+        if self.ends:
+            fitting += [(state.ends[NARROW.index(g.kind)], self.ends.fitting(g)) for g in selector.narrow]
+        return all(fits is None or bool(here & fits) for here, fits in fitting)
 
     def _base(self, block: Block, hook: str, kind: str, states: Ways, dropped: Ways) -> tuple[Ways, Ways]:
         if not states or not self.relevant.matters(block):
@@ -269,7 +290,7 @@ class Walk(Answers):
             if into.bare and block.base.kind == "nat":
                 on_.setdefault(state, trail)
                 continue
-            here = "untracked" if into.bare and kind else kind
+            here = into.bare if into.bare and kind else kind
             for (verb, after), way in self._block(block, here, alive and not into.bare, into).items():
                 if own:
                     after = after._replace(iif=state.iif, oif=state.oif)
@@ -381,7 +402,7 @@ class Walk(Answers):
             states = following
         for now, way in states:
             if item.untracks and not alive:  # not where it has one already (net/netfilter/xt_CT.c, nft_ct.c nft_notrack_eval)
-                now = now._replace(bare=True)
+                now = now._replace(bare=BARE[0])
             if item.stays or not item.jumps:
                 yield "next", now, way
             for verb, callee in item.jumps:

@@ -7,6 +7,7 @@ The process moves into a namespace of its own (tests/oracle/path_network.py says
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 import socket
@@ -91,6 +92,31 @@ def loopback_is_mapped_where_it_leaves_only(network: Network) -> None:
     load("p: nat prerouting -100 | count prerouting", "i: nat input 100 | count input", "t: filter input 0 | ct state new")
     send(network, ("router", "127.0.0.2"), ("router", "127.0.0.3"), 2, 2)
     assert counts() == {"prerouting": 0, "input": 0}
+
+
+def loopback_is_routed_where_it_leaves_only(network: Network) -> None:
+    """drivers/net/loopback.c loopback_xmit keeps the route, and net/ipv4/ip_input.c ip_rcv_finish_core looks for none where one is."""
+    run("ip", "rule", "add", "priority", "100", "table", "local")
+    run("ip", "rule", "add", "priority", "90", "fwmark", "5", "prohibit")
+    run("ip", "rule", "del", "priority", "0")
+    load("p: filter prerouting 0 | udp dport 5001 meta mark set 5", "i: filter input 0 | udp dport 5001 count arrived")
+    try:
+        send(network, ("router", "127.0.0.2"), ("router", "127.0.0.3"))
+        assert counts() == {"arrived": 1}
+        with network.socket("client", socket.SOCK_DGRAM, ("10.1.0.2", 6001)) as sender:
+            sender.connect(("10.1.0.1", 5001))
+            sender.send(b"x")
+            refused = 0
+            try:
+                sender.recv(16)
+            except OSError as error:
+                refused = error.errno or 0
+        assert refused == errno.EHOSTUNREACH, "a packet from a device was not asked"
+        assert counts() == {"arrived": 1}
+    finally:
+        run("ip", "rule", "add", "priority", "0", "table", "local")
+        run("ip", "rule", "del", "priority", "90")
+        run("ip", "rule", "del", "priority", "100")
 
 
 def nat_asks_its_chains_once(network: Network) -> None:
@@ -245,6 +271,7 @@ def bridged_packets_meet_ip_hooks_where_told(network: Network) -> None:
 CASES: tuple[Case, ...] = (
     loopback_keeps_mark_and_connection,
     loopback_is_mapped_where_it_leaves_only,
+    loopback_is_routed_where_it_leaves_only,
     nat_asks_its_chains_once,
     nat_chains_need_a_user_of_connections,
     a_tunnel_keeps_the_mark_and_drops_the_connection,

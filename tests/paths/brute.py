@@ -15,9 +15,10 @@ from typing import NamedTuple
 from tests.paths.brute_bits import START, Asked, Word
 from tests.paths.random_rules import HOOKS, LO, TUNNEL, Rule, RuleSet, concerns
 
-# State, and whether nat asks its chains: once for a connection.
-CLASSES = (("NEW", True), ("NEW", False), ("RELATED", True), ("RELATED", False), ("ESTABLISHED", False))
-_FIRST, _ANSWERS = CLASSES[:1], CLASSES[2:]
+# State, and whether nat asks its chains, which it does for the first packet of a connection.
+_FIRST = ("NEW", True)
+CLASSES = (_FIRST, ("NEW", False), ("RELATED", False), ("ESTABLISHED", False))
+_ANSWERS = CLASSES[2:]
 _CONNTRACK = -200
 # One address for each of the conditions on them, and one that fits none.
 _SENDERS = ("10.0.0.1", "10.0.0.9", "192.0.2.1", "198.51.100.7")
@@ -26,13 +27,15 @@ _NO_ENDS = ("", "")
 
 class Packet(NamedTuple):
     """A packet under way. ``tracked``: it has a connection (``yes``), none yet (empty), or never one (``no``). ``shown``: the way that it
-    came is one that the inputs show, or a rule on it named the device; ``leaving``: a rule named the tunnel that it leaves by."""
+    came is one that the inputs show, or a rule on it named the device; ``leaving``: a rule named the tunnel that it leaves by. ``flow``: the
+    protocol of its connection, which is another one's for an error about it."""
 
     kind: str
     mapped: bool
     device: str
     out: str
     protocol: str
+    flow: str
     ends: tuple[str, str]
     mark: Word
     entry: Word
@@ -43,11 +46,12 @@ class Packet(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """What is left on a connection, and of which packets."""
+    """What is left on a connection, and of which packets; ``early``: no answer was seen, so that the next may be new again."""
 
     protocol: str = ""
     word: Word = START
     shown: bool = True
+    early: bool = True
 
 
 class Walker(Asked):
@@ -168,12 +172,15 @@ class Walker(Asked):
         found = set()
         ends = [(s, d) for s in _SENDERS for d in _SENDERS] if self.addressed else [_NO_ENDS]
         for kind in kinds:
+            # The first packet is new, and so are others until an answer is seen.
+            if (kind == _FIRST) is later or (kind[0] == "NEW" and not entry.early):
+                continue
             for mark, shown, device in marks:
-                for protocol in self.protocols:
-                    # The first packet is new; an error about a connection has another protocol.
-                    if (later or kind == CLASSES[0]) and (entry.protocol in ("", protocol) or kind[0] == "RELATED"):
+                for flow in (entry.protocol,) if entry.protocol else self.protocols:
+                    # An error about a connection has the protocol of errors.
+                    for protocol in dict.fromkeys((flow, "other") if kind[0] == "RELATED" else (flow,)):
                         there = (device, "") if way == "in" else ("", device)
-                        new = (Packet(*kind, *there, protocol, e, mark, entry.word, "", shown and entry.shown) for e in ends)
+                        new = (Packet(*kind, *there, protocol, flow, e, mark, entry.word, "", shown and entry.shown) for e in ends)
                         found.update(new)
         if found:
             yield self._any(found)
@@ -213,6 +220,10 @@ class Walker(Asked):
     def _count(self, way: str, packets: set[Packet]) -> None:
         self.taken[way] = self.taken.get(way, 0) + len(packets)
 
+    @staticmethod
+    def _left(packet: Packet) -> Entry:
+        return Entry(packet.flow, packet.entry, packet.shown, packet.kind == "NEW")
+
     def _may_reroute(self) -> bool:
         mangled = any(concerns(r) for r in self.rules.rules if r.table == "mangle")
         return mangled or any(r.action[0] in ("DNAT", "SNAT") for r in self.rules.rules)
@@ -226,7 +237,7 @@ class Walker(Asked):
                 packets = self._any(packets - every | new)
                 continue
             packets = self._hook(name, packets, left)
-            left.update(Entry(p.protocol, p.entry, p.shown) for p in packets)
+            left.update(self._left(p) for p in packets)
         return packets
 
     def _hook(self, hook: str, packets: set[Packet], left: set[Entry]) -> set[Packet]:
@@ -253,7 +264,7 @@ class Walker(Asked):
                 if verdict == "SNAT" and self.addressed:
                     then = then._replace(ends=("192.0.2.1", then.ends[1]))
                 if verdict == "DROP" or (verdict == "RETURN" and (table, hook) in self.rules.policies):
-                    left.add(Entry(then.protocol, then.entry, then.shown))
+                    left.add(self._left(then))
                 else:
                     after.add(then)
         return self._any(after)
