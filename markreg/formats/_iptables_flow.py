@@ -6,7 +6,7 @@ import re
 from functools import lru_cache
 
 from markreg.flow import Flow, Guard, Outcome
-from markreg.formats._iptables_text import GOES_ON, blank
+from markreg.formats._iptables_text import GOES_ON, words_of
 from markreg.formats._narrow import address, every, port, protocol
 
 _ENDS = {
@@ -67,7 +67,7 @@ def flow(line: str, clauses: tuple[str, ...] = ()) -> Flow | None:
 
 @lru_cache(maxsize=8192)
 def _of(body: str) -> Flow:
-    words = _words(body)
+    words, written = _words(body)
     guards: list[Guard] = []
     narrow: list[Guard] = []
     others: list[str] = []
@@ -111,7 +111,7 @@ def _of(body: str) -> Flow:
             start = at
             others.append(("! " if negated else "") + word)
             while at < len(words) and not words[at].startswith("-") and words[at] != "!":
-                others.append(words[at])
+                others.append(written[at])
                 at += 1
             found = _narrow(word, value, negated) if at == start + 1 else None
             loose |= found is None
@@ -120,13 +120,15 @@ def _of(body: str) -> Flow:
     return Flow(tuple(guards), " ".join(others), *(outcome or ((), False)), tuple(narrow), loose, untracks)
 
 
-def _words(body: str) -> list[str]:
-    """The words of a rule, each option apart from its value."""
-    words: list[str] = []
-    for word in blank(body).split():
-        match = None if words[-1:] == ["--comment"] else _ATTACHED.fullmatch(word)
-        words += (match[1] or match[2], match[3]) if match else (word,)
-    return words
+def _words(body: str) -> tuple[list[str], list[str]]:
+    """The words of a rule, each option apart from its value: with quoted strings emptied, and as they stand there."""
+    found: list[str] = []
+    written: list[str] = []
+    for word, whole in words_of(body):
+        match = None if found[-1:] == ["--comment"] else _ATTACHED.fullmatch(word)
+        found += (match[1] or match[2], match[3]) if match else (word,)
+        written += (match[1] or match[2], whole[match.start(3) :]) if match else (whole,)
+    return found, written
 
 
 def _narrow(option: str, text: str, negated: bool) -> Guard | None:

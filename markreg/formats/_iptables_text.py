@@ -28,6 +28,8 @@ _DIFFERENCE = re.compile(
     r"(?<![^ \t])(?:(-[sd]|--(?:source|destination|sport|dport|sports|dports|ports|src-range|dst-range|to-destination|to-source|to-ports"
     r"|ctorigdst|ctorigsrc|ctorigdstport|probability|every|packet|comment))[ \t]++[^ \t]+|(-c)[ \t]++\d++[ \t]++\d++(?![^ \t]))"
 )
+_EMPTY = re.compile('""')
+_LONG = 80
 # The grammar asks for the content of these.
 _WANTED = ("--bytecode ", "--label ")
 
@@ -37,6 +39,16 @@ def blank(text: str, wanted: tuple[str, ...] = ()) -> str:
     if '"' not in text:
         return text
     return _STRING.sub(lambda m: '""' if m[2] and not text.endswith(wanted, 0, m.start()) else m[0], text)
+
+
+def words_of(text: str) -> list[tuple[str, str]]:
+    """The words of a rule as they are with quoted strings emptied, and as they stand there, those strings cut short."""
+    strings = (m[1] for m in _STRING.finditer(text) if m[2])
+    return [(w, _EMPTY.sub(lambda m: _cut(next(strings, "")), w) if '""' in w else w) for w in blank(text).split()]
+
+
+def _cut(string: str) -> str:
+    return f'"{string[:_LONG]}{"…" if len(string) > _LONG else ""}"'
 
 
 def target_of(rest: str) -> tuple[str, str]:

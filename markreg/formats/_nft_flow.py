@@ -120,7 +120,7 @@ def _without(text: str, clauses: tuple[str, ...]) -> str:
 
 
 def _instead(clause: str) -> str:
-    """What is left of a clause in its rule: where it writes, and that a map which lacks the key ends the rule (net/netfilter/nft_lookup.c)."""
+    """What is left of a clause: where it writes, and that a map which lacks the key ends the rule (net/netfilter/nft_lookup.c)."""
     return f" {'map' if _MAP.search(clause) else ''} {_WRITTEN if _WRITE.search(clause) else ''} "
 
 

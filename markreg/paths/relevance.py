@@ -114,9 +114,6 @@ class Relevance:
         return self._items[number]
 
     def _chosen(self, block: Block) -> Iterator[Item]:
-        if id(block) in self.shape.filters:
-            yield from (self._left(self._without(item, ())) for item in block.items)
-            return
         waiting: Item | None = None
         for item in block.items:
             acts = tuple([a for a in item.acts if a.use.mask & self.bits.get(a.use.field, 0)])
@@ -204,7 +201,10 @@ class Shape:
         # Whether a packet that a socket sent may get another route, and so another device, at the output hook.
         routed = (b for b in blocks if b.base.kind == "route" and any(h.hook == "output" for h in b.base.hooks))
         self.reroutes = self.mapped or any(SKB_MARK.name in self.touched[id(b)] for b in routed)
-        self.filters = {id(b) for b in blocks if _filters(b) and not self.touched[id(b)]}
+        self.filters: set[int] = set()
+        for block in blocks:
+            if _filters(block) or any(id(callee) in self.filters for item in block.items for _, callee in item.jumps):
+                self.filters.add(id(block))
         self.families = any(g.kind == "family" for b in blocks for i in b.items for g in i.guards)
         self.asked = any(g.kind == "state" for g in guards)
         self.invalid = any(g.kind == "state" and BARE[1] in g.values for g in guards)
@@ -216,9 +216,9 @@ def _certain(item: Item) -> bool:
 
 
 def _filters(block: Block) -> bool:
-    """Whether a base chain lets packets pass only by some devices or protocols, in so few rules that each can be followed."""
-    if not block.base.hooks or len(block.items) > _FEW:
+    """Whether a chain drops packets by what is known of them, in so few rules that each can be followed."""
+    if len(block.items) > _FEW:
         return False
-    drops = block.base.policy.lower() == "drop"
-    asking = [i for i in block.items if any(g.kind in Packets.KINDS for g in i.guards)]
-    return bool(asking) and (drops or any(i.jumps and not (i.others or i.stays) for i in asking))
+    plain = [i for i in block.items if i.jumps and not any(callee for _, callee in i.jumps)]
+    drops = block.base.policy.lower() == "drop" or any(verb in ("drop", "reject") for i in plain for verb, _ in i.jumps)
+    return drops and any(g.kind in (*Packets.KINDS, "state") and not (i.others or i.stays) for i in plain for g in i.guards)

@@ -17,6 +17,8 @@ from tests.paths.random_rules import DEVICES, NFT, TUNNEL, RuleSet
 
 FIELDS = {"m": "skb_mark", "c": "ct_mark"}
 _BITS = {"skb_mark": 15, "ct_mark": 15}
+# A walk of more is left out.
+MOST = 6_000
 _SETTINGS = {"reflect": "net.ipv4.fwmark_reflect", "accept": "net.ipv4.tcp_fwmark_accept"}
 
 
@@ -35,7 +37,7 @@ class Analysed:
         followed = relevant.ends() if ends else None
         if ends and followed is None:
             return None
-        walk = Walk(question, self.region.family, self.region.lives, relevant, ends=followed, evidence=self.region.evidence)
+        walk = Walk(question, self.region.family, self.region.lives, relevant, most=MOST, ends=followed, evidence=self.region.evidence)
         return _told(walk.run())
 
 
