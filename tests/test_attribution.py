@@ -216,7 +216,7 @@ def test_an_unclaimed_rule_is_its_only_writers() -> None:
     assert (owned[1].owner, owned[1].confidence) == ("unattributed:mangle/VENDOR", "high")
     two = saved("mangle cali-X -j MARK --set-xmark 0x8000/0xf000\nmangle VENDOR -j MARK --set-xmark 0x8000/0xf000")
     assert found(two, rule)[1][2].owner == "unattributed:rule/6000"
-    other = saved("mangle VENDOR -j MARK --set-xmark 0x8000/0xffff")
+    other = saved("mangle VENDOR -j MARK --set-xmark 0x9000/0xffff")
     assert found(other, rule)[1][1].owner == "unattributed:rule/6000"
 
 

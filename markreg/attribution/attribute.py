@@ -23,8 +23,8 @@ _EVIDENCE = 3
 NOBODY = "no signature"
 OVN = "ovn"
 NATIVE = "native"
-# 0x and 48 bits: what a longer cookie begins with is a count or a number drawn (Antrea pkg/agent/openflow/cookie, Neutron's agent).
 _LOOKING = ("rule", "xfrm", "tc")
+# 0x and 48 bits: what a longer cookie begins with is a count or a number drawn (Antrea pkg/agent/openflow/cookie, Neutron's agent).
 _COUNTED = len("0x") + 12
 
 

@@ -45,6 +45,7 @@ class _Groups:
     def __init__(self) -> None:
         self._above: dict[Node, Node] = {}
         self._labels: dict[Node, str] = {}
+        self._writing: set[Node] = set()
 
     def root(self, node: Node) -> Node:
         path = []
@@ -58,20 +59,22 @@ class _Groups:
     def join(self, a: Node, b: Node) -> None:
         self._above[self.root(b)] = self.root(a)
 
-    def place(self, node: Node, label: str) -> None:
-        """A node that can give its group a name: the administrator's built-in chains before others, then the first by the alphabet."""
+    def place(self, node: Node, label: str, use: Use) -> None:
+        """A node that can give its group a name: the built-in chains before others, those that write before readers, then by the alphabet."""
         self._labels.setdefault(node, label)
+        if use.access != "read":
+            self._writing.add(node)
 
     def names(self) -> dict[Node, str]:
         """The name of every group, by root."""
-        first: dict[Node, tuple[bool, str, Node]] = {}
+        first: dict[Node, tuple[bool, bool, str, Node]] = {}
         for node, label in self._labels.items():
             root = self.root(node)
-            order = (node[0] != _BUILT_IN, label, node)
+            order = (node[0] != _BUILT_IN, node not in self._writing, label, node)
             first[root] = min(first.get(root, order), order)
         names: dict[Node, str] = {}
         taken: dict[str, int] = {}
-        for root, (_, label, _) in sorted(first.items(), key=lambda item: item[1]):
+        for root, (_, _, label, _) in sorted(first.items(), key=lambda item: item[1]):
             taken[label] = taken.get(label, 0) + 1
             names[root] = label if taken[label] == 1 else f"{label}#{taken[label]}"
         return names
@@ -107,7 +110,9 @@ def _values(groups: _Groups, nodes: Sequence[Node], found: Sequence[Unclaimed]) 
     Who sets the whole mark does not say which of its bits he means; his reader does. A test of some bits before a chain, such as
     ``--mark 0x0/0xff -j ISP1``, says that its author knows what the chain makes of them, and so it is with a second chain.
     """
-    told = [(n, i.use, ("value", i.use.scope.netns, i.use.field, str(i.use.value))) for n, i in zip(nodes, found, strict=True)]
+    # A flow's mark is that of its zone or its bridge.
+    each = [(n, i.use) for n, i in zip(nodes, found, strict=True) if i.use.place.kind != "openflow"]
+    told = [(node, use, ("value", use.scope.netns, use.field, str(use.value))) for node, use in each]
     whole = {key for _, use, key in told if use.value and use.access != "read" and use.mask == _full(use)}
     for node, use, key in told:
         if key in whole and (use.access == "read" or use.mask == _full(use)):
@@ -135,12 +140,12 @@ def _flow(groups: _Groups, use: Use, apart: Collection[tuple[str, str]]) -> Node
     node: Node = ("openflow", *bridge)
     for number, cookie in enumerate(cookies):
         told: Node = ("openflow", *bridge, f"{cookie:#x}")
-        groups.place(told, f"{name}/cookie {cookie:#x}{suffix(use.scope.netns)}")
+        groups.place(told, f"{name}/cookie {cookie:#x}{suffix(use.scope.netns)}", use)
         if number:
             groups.join(node, told)
         node = told
     if not cookies:
-        groups.place(node, name + suffix(use.scope.netns))
+        groups.place(node, name + suffix(use.scope.netns), use)
     return node
 
 
@@ -180,7 +185,7 @@ def _place(groups: _Groups, item: Unclaimed) -> Node:
     else:
         name = use.path.rpartition("/")[2]
         node, label = (place.kind, netns, use.path), f"{place.kind}/{name}"
-    groups.place(node, label + at)
+    groups.place(node, label + at, use)
     return node
 
 

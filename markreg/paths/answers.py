@@ -116,8 +116,11 @@ class Answers:
         missed = mark.lost & mark.had & use.mask & (~mark.value | mark.unknown)
         if missed and not q.carrier and (bits := missed & turned(use.predicate, use.mask, mark, mark.lost, mark.had)):
             self._hit("MK102", act, item, bits, state, trail)
-        elif tests and (bits := (mark.value | mark.unknown) & turned(use.predicate, use.mask, mark, contested(mark, q), mark.without)):
-            self._hit("MK104" if q.carrier else "MK101", act, item, bits, state, trail)
+        elif tests and (bits := turned(use.predicate, use.mask, mark, contested(mark, q), mark.without)):
+            # Who writes another's code decides by all its bits, even if its ones were there before; who only clears writes none.
+            ones = (mark.value | mark.unknown) & contested(mark, q) & use.mask
+            if ones:
+                self._hit("MK104" if q.carrier else "MK101", act, item, bits & ones or ones, state, trail)
 
     def _fails(self, act: Owned, item: Item, state: State) -> bool:
         """Whether another test of the same rule fails however this one turns out."""

@@ -42,8 +42,9 @@ class Evidence:
     ``listed``: all devices were seen.
 
     ``transforms``: there are IPsec policies or states (which may carry another family). ``loops``: a rule names lo. ``offloads``: a
-    rule fills a flowtable; ``helps``: connections are expected, whose first packets nat asks about with marks they inherited. ``local``: what is addressed to this node is delivered before any routing rule asks for a mark. ``ports``:
-    those of a switch in the kernel that are devices here; ``switched``: the protocols of its tunnels.
+    rule fills a flowtable; ``helps``: connections are expected, whose first packets nat asks about with marks they inherited.
+    ``local``: what is addressed to this node is delivered before any routing rule asks for a mark. ``ports``: those of a switch in the
+    kernel that are devices here; ``switched``: the protocols of its tunnels.
     """
 
     loops: bool = False
@@ -61,7 +62,9 @@ class Evidence:
         """The lives that packets may have."""
         if family == "arp":
             return {"input", "output", "bridged"}
+        within = self.bridged(family) is not False
         on = {"loopback": self.loops, "offloaded": self.offloads}
+        on |= {"forwarded from a bridge": within, "delivered from a bridge": within}
         reached = {c.target for c in self.crossings(family)}
         on |= {"answered": self.answered(family) is not None, "rejected": self.answered(family) == ()}
         on |= {"encapsulated": "encapsulated" in reached, "switch": "switch" in reached}

@@ -26,14 +26,20 @@ LIVES: dict[str, tuple[str, ...]] = {
     "forward": (*_IN, "bridge-input", "prerouting", "route", "xfrm-fwd", "forward", *_OUT),
     "input": (*_INWARD, "delivered"),
     "output": ("socket", *_OUTWARD),
-    "bridged": (*_IN, "prerouting", "bridge-forward", "forward", "postrouting", "bridge-postrouting", "egress", "tc-egress"),
+    "bridged": (*_IN, "prerouting", "bridge-forward", "forward", "bridge-postrouting", "postrouting", "egress", "tc-egress"),
+    # Where bridge-nf-call-iptables is on, prerouting is a part of the bridge's.
+    "forwarded from a bridge": (*_IN, "prerouting", "bridge-input", "route", "xfrm-fwd", "forward", *_OUT),
+    "delivered from a bridge": (*_IN, "prerouting", "bridge-input", "route", "xfrm-in", "input", "delivered"),
     "offloaded": ("tc-ingress", "ingress", "egress", "tc-egress"),
-    "loopback": ("socket", *_OUTWARD, "lo", *_INWARD, "delivered"),
+    # A packet over lo keeps its route.
+    "loopback": ("socket", *_OUTWARD, "lo", *(stage for stage in _INWARD if stage != "route"), "delivered"),
     "answered": (*_INWARD, "answer", *_OUTWARD),
     "rejected": (*_IN, "bridge-input", "prerouting", "route", "xfrm-fwd", "forward", "answer", *_OUTWARD),
     "encapsulated": _OUTWARD,
     "switch": ("switch",),
 }
+# What only packets from a bridge meet.
+_BRIDGED = ("bridge-prerouting", "bridge-input")
 # What a bridged packet meets only where bridge-nf-call-iptables is on.
 _MAYBE = ("prerouting", "forward", "postrouting")
 # Where what no rule shows may act: programs on devices, sockets.
@@ -89,8 +95,11 @@ class Life:
         return self.name != "encapsulated"
 
 
-def connected(block: Block, hook: str) -> bool:
-    """Whether a packet has a connection in a base chain: after conntrack has looked, which it does at prerouting and output."""
+def connected(block: Block, hook: str, known: bool) -> bool:
+    """Whether a packet has a connection in a base chain: after conntrack has looked, which it does at prerouting and output, or where it
+    is ``known`` (drivers/net/loopback.c leaves it on the packet)."""
+    if known:
+        return True
     if hook in ("prerouting", "output"):
         return any(h.hook == hook and h.priority >= _CONNTRACK for h in block.base.hooks)
     return hook != "ingress"
@@ -171,15 +180,16 @@ def lives(
                 lookups.append(stop)
             for hook in hooks(owned):
                 met.setdefault(hook.hook, []).append((hook.priority, stop))
-    exits = evidence.crossings(family)
+    exits, there = evidence.crossings(family), evidence.lives(family, LIVES)
     found = []
     for name, order in LIVES.items():
-        if (name == "bridged" and not any(k.startswith("bridge-") for k in met)) or name not in evidence.lives(family, LIVES):
+        if name not in there or ("bridge" in name and not any(k.startswith("bridge-") for k in met)):
             continue
         stages = tuple(
             Stage(at, groups, name == "bridged" and at in _MAYBE and evidence.bridged(family) is None, at in ("lo", "answer"))
             for at in order
             if not (name == "bridged" and at in _MAYBE and evidence.bridged(family) is False)
+            if not (name in ("forward", "input") and at in _BRIDGED and evidence.bridged(family))
             if (groups := tuple(_groups(met.get(at, []), lookups if at == "output" else []))) or at in ("lo", "answer")
         )
         if any(not stage.turns for stage in stages):

@@ -51,7 +51,13 @@ class Reaching:
         self._entries: Entries = {}
         self._crossed: dict[str, State] = {}
         self._rejected: State | None = None
-        self._asked = any(g.kind == "state" for b in blocks for i in b.items for g in i.guards)
+        # Whether packets bring their connection along.
+        self._known = False
+        states = [v for b in blocks for i in b.items for g in i.guards if g.kind == "state" for v in g.values]
+        self._asked = bool(states)
+        # Classes of packets without a connection, where there may be such.
+        untracks = any(i.untracks for b in blocks for i in b.items)
+        self._bare = tuple(kind for kind, there in zip(BARE, (untracks, BARE[1] in states), strict=True) if there)
 
     def run(self) -> Facts:
         """The facts of all lives."""
@@ -61,7 +67,7 @@ class Reaching:
             before = now
             for course, left in ways:
                 for life in self.lives:
-                    for kind in course.get(life.name, ()):
+                    for kind in (*course[life.name], *self._bare) if life.name in course else ():
                         self._live(life, kind, left)
         self._collect()
         return self.facts
@@ -92,10 +98,10 @@ class Reaching:
 
     def _live(self, life: Life, kind: str, left: State) -> None:
         state = self._start(life, kind, left)
-        self._rejected = None
+        self._rejected, self._known = None, False
         for stage in life.stages:
             if stage.turns:
-                kind = turned(kind, stage.name)
+                kind, self._known = kind if kind in BARE else turned(kind, stage.name), stage.name == "lo"
                 state = _joined([None if life.name == "rejected" else state, self._rejected])
             if state is None or stage.turns:
                 continue
@@ -146,7 +152,7 @@ class Reaching:
         """A base chain: the state after it, and where it mapped an address."""
         if state is None:
             return None, None
-        alive = connected(block, hook)
+        alive = connected(block, hook, self._known) and kind not in BARE
         kind = kind if self._asked else ""
         key = (id(block), kind, alive)
         known = self._entries.get(key)
@@ -174,7 +180,7 @@ class Reaching:
     def _collect(self) -> None:
         """Every chain once more, callers first, on all that comes in: what reads and writes meet."""
         for block in reversed(self.blocks):
-            for kind in CLASSES if self._asked else ("",):
+            for kind in (*CLASSES, *BARE) if self._asked else ("",):
                 for alive in (True, False):
                     if entry := self._entries.get((id(block), kind, alive)):
                         self._body(block, entry[1], kind, alive, self._entries)
@@ -202,7 +208,7 @@ class Reaching:
         entries: Entries | None,
     ) -> State | None:
         """The state after a rule for packets that go on."""
-        # Packets without a connection are no class here: they may be any.
+        # Packets are untracked or invalid for other reasons, too.
         holds = [None if set(BARE) & {*g.values} else decided(g, self.family, kind) for g in item.guards]
         if False in holds:
             return state

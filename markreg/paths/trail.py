@@ -27,9 +27,8 @@ def freed(a: int, b: int) -> int:
 
 class State(NamedTuple):
     """A packet: its devices and protocol as sets of representatives, its fields in the order of the walk; ``freed``: 0, or which marks of
-    others had to be wished away on its way (1: of the pair in question, 2: of a third), plus UNSHOWN. ``bare``: it has no connection, and why:
-    ``untracked`` or ``invalid``.
-    ``ends``: addresses and ports as sets of ranges, where they are followed."""
+    others had to be wished away on its way (1: of the pair in question, 2: of a third), plus UNSHOWN. ``bare``: why it has no
+    connection (``untracked``, ``invalid``), if so. ``ends``: addresses and ports as sets of ranges, where they are followed."""
 
     iif: int
     oif: int

@@ -74,6 +74,8 @@ class Walk(Answers):
         self.mapping = MAPPED if evidence.helps else MAPPED[:1]
         self._rejected: Ways = {}
         self._proto = 0
+        # Whether packets bring their connection along.
+        self._known = False
 
     def run(self) -> Found:
         """Walks every life until connections hold nothing new."""
@@ -130,7 +132,9 @@ class Walk(Answers):
     def _starts(self, life: Life) -> dict[State, Trail | None]:
         """How packets come to a life: with a mark of 0, and from other lives."""
         kinds = self.packets.kinds
-        leaving = kinds["oif"].of(("lo",)) if life.name == "loopback" and not self.relevant.shape.reroutes else self._devices("oif")
+        leaving = self._devices("oif")
+        if life.name == "loopback":
+            leaving = kinds["oif"].any if self.relevant.shape.reroutes else kinds["oif"].of(("lo",))
         iif, oif = (self._devices("iif"), kinds["oif"].none) if life.device else (kinds["iif"].none, leaving)
         marks = tuple(Mark() for _ in self.names)
         ends = self.ends.any if self.ends else ()
@@ -154,12 +158,15 @@ class Walk(Answers):
             )
             proto = proto | kinds["proto"].of(_ERRORS) if self._proto else proto
             bare = kind if kind in BARE else state.bare
-            here = state._replace(proto=proto & state.proto, freed=freed(state.freed, wished), marks=held, bare=bare)
+            # Where a packet over lo left something, the next one of the connection goes there, too.
+            wished = wished if before and life.name == "loopback" else freed(state.freed, wished)
+            here = state._replace(proto=proto & state.proto, freed=wished, marks=held, bare=bare)
             states.setdefault(here, Trail(before, way) if way else before)
         sides = set("sd")
-        self._rejected = {}
+        self._rejected, self._known = {}, False
         for stage in plan:
             if stage.turns:
+                self._known = stage.name == "lo"
                 states = self._rejected if life.name == "rejected" else states | self._rejected if stage.name == "answer" else states
                 kind, states = turned(kind, stage.name), self._turned(stage.name, states)
                 sides = set("sd") if stage.name == "answer" else set()
@@ -278,7 +285,7 @@ class Walk(Answers):
                 self._rejected |= states
             on = "accept" in exits or ("return" in exits and block.base.policy.lower() != "drop")
             return (states if on else {}), (states if "nat" in exits else {})
-        alive = connected(block, hook)
+        alive = connected(block, hook, self._known)
         kind = kind if self.asked else ""
         on_: Ways = {}
         mapped: Ways = {}

@@ -23,6 +23,8 @@ from markreg.paths.trail import Found
 from markreg.source import Source
 from tests.paths.random_rules import OWNERS, WAYS, Rule, RuleSet, random_set
 
+# A walk of all bits that sees more than so many states is not held against.
+MOST = 3_000
 SETS = int(os.environ.get("MARKREG_PATH_SETS", "300"))
 BITS = {"skb_mark": 15, "ct_mark": 15}
 ASKED = [(a, b, "") for a in OWNERS for b in OWNERS if a != b] + [("a", "b", "c"), ("b", "b", "a")]
@@ -60,10 +62,9 @@ def said(found: Found) -> dict[tuple[str, str], tuple[int, int]]:
     return {key: (hit.mask, hit.freed) for key, hit in found.hits.items()}
 
 
-def questions() -> Iterator[tuple[Question, bool]]:
-    for reader, writer, carrier in ASKED:
-        for freeing in (False, True):
-            yield Question(reader, writer, carrier, tuple(BITS.items())), freeing
+def questions(rng: random.Random) -> Iterator[tuple[Question, bool]]:
+    for reader, writer, carrier in rng.sample(ASKED, 3):
+        yield Question(reader, writer, carrier, tuple(BITS.items())), rng.random() < 0.4
 
 
 @pytest.mark.parametrize("part", range(6))
@@ -76,8 +77,8 @@ def test_walks_of_slices_say_what_a_walk_of_all_bits_says(part: int) -> None:
         if here is None:
             continue
         slices = here.apart(BITS, BITS)
-        for question, freeing in questions():
-            whole, _ = analysis._walked(here, question, {}, freeing, 30_000)
+        for question, freeing in questions(rng):
+            whole, _ = analysis._walked(here, question, {}, freeing, MOST)
             if whole.capped:
                 continue
             parts = [replace(question, tracked=analysis._ordered(one)) for one in slices]
