@@ -191,7 +191,7 @@ def path_of(steps: Iterable[Step], proof: str) -> tuple[dict[str, object], ...]:
             continue
         said: dict[str, object] = {"step": step.kind, "use": step.owned.id, "place": step.owned.use.place.text}
         said |= {"path": step.owned.use.path, "line": step.line} if step.line else {}
-        result.append({**said, "assumes": [step.assumes]} if step.assumes else said)
+        result.append({**said, "assumes": [*step.assumes]} if step.assumes else said)
     if result:
         result[-1]["confirmed"] = proof
     return tuple(result)

@@ -12,6 +12,7 @@ from markreg.paths.crossings import Evidence, evidence
 from markreg.paths.effects import Question
 from markreg.paths.facts import Facts
 from markreg.paths.graph import Graph, Reader, graph
+from markreg.paths.jumps import Jumps
 from markreg.paths.lives import Life, Stop, lives
 from markreg.paths.openflow import Zones, concerned
 from markreg.paths.pairs import pairs
@@ -315,7 +316,7 @@ def _collision(region: Region, asked: Candidate, hit: Hit, proof: Proof) -> Coll
     found = Collision(hit.code, asked.writer, asked.reader, asked.carrier, hit.reader.use.field, hit.mask, proof)
     found.readers[hit.reader.id] = hit.reader
     asked_for = region.requests_for(asked.reader, asked.writer)
-    found.steps = steps(hit, asked.writer, asked.reader, asked_for)
+    found.steps = steps(hit, asked.writer, asked.reader, asked_for, Jumps(region.graph.blocks))
     for step in found.steps[:-1]:
         if step.owned is None:
             continue
