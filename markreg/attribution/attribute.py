@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from markreg.attribution.evidence import describe, rule_facts, table_facts, table_kinds, use_facts, use_kinds
+from markreg.attribution.evidence import comments, describe, rule_facts, table_facts, table_kinds, use_facts, use_kinds
 from markreg.attribution.explain import Explainer, chosen_layouts
 from markreg.attribution.inferred import inferred, said
 from markreg.attribution.supplied import Suppliers
@@ -105,6 +105,7 @@ class _Attribution:
     def __init__(self, readings: Sequence[Reading], registry: Registry) -> None:
         self.readings = readings
         self.index = Index(registry)
+        self.makes = {name: rules.makes for name, rules in registry.rules.items()}
         self.present: dict[str, _Present] = {}
         self.certain: set[str] = set()
         self._chains: dict[tuple[int, str], Match | None] = {}
@@ -205,7 +206,9 @@ class _Attribution:
                 behind = self._chain(claim.reading, claim.table, use.target)
                 if behind and (match is None or RANKS[behind.confidence] < RANKS[match.confidence]):
                     match, facts = behind, {**self._at(claim.reading, claim.table)[1], "chain": (use.target,)}
-        if match:
+        if match and claim.table and self.makes.get(match.component) == "no-marks":
+            claim.hosted = True
+        elif match:
             claim.owner, claim.confidence, claim.signature = match.component, match.confidence, match.signature
             claim.by = describe(match.signature, facts, kinds)
 
@@ -262,6 +265,19 @@ class _Attribution:
             if owner := sole.get(key):
                 claim.owner = owner
                 claim.by = f"the rest of {claim.use.place.text.rpartition(' ')[0]}"
+        self._by_loaded_table([c for c in nobody if not c.owner])
+
+    def _by_loaded_table(self, nobody: list[_Claim]) -> None:
+        """Who loads whole tables writes into built-in chains, too: what stands there without a comment, under a mask of his own chains."""
+        masks: dict[tuple[int, int], dict[str, str]] = {}
+        for claim in self.claims:
+            if claim.table and claim.signature and self.makes.get(claim.owner) == "tables":
+                masks.setdefault((id(claim.table), claim.use.mask), {}).setdefault(claim.owner, claim.use.place.text)
+        for claim in nobody:
+            owners = masks.get((id(claim.table), claim.use.mask), {}) if claim.base and not comments(claim.use) else {}
+            if len(owners) == 1 and not (claim.table and claim.use.target in claim.table.chains):
+                claim.owner, place = next(iter(owners.items()))
+                claim.by, claim.confidence = f"same table and mask as in {place}", "medium"
 
     def _by_group(self, nobody: list[_Claim]) -> None:
         found = [Unclaimed(c.use, c.reading, c.table, c.base, c.hosted) for c in nobody]

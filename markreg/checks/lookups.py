@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import combinations, product
+from heapq import heappop, heappush
+from itertools import combinations, islice, product
 
 from markreg.bits import format_mask
 from markreg.checks import Context
 from markreg.checks.located import locations
 from markreg.checks.severity import limited
 from markreg.model import Finding, Owned, Rule, Severity
-from markreg.paths.selectors import FINAL, Order, apart
+from markreg.paths.selectors import FINAL, Order, apart, span
 from markreg.paths.uses import families_meet
 from markreg.registry.agreements import Side, agreed
 
-# A policy of IPsec always ends its lookup: with `block` the packet, too.
+# A policy of IPsec always ends its lookup; with `block` the packet goes nowhere.
 _ENDS = (*FINAL, "block")
+# Of rules that are alike but for addresses, as there may be one for every pod, that many pairs are looked for.
+_ENOUGH = 1000
 
 
 @dataclass(slots=True)
@@ -42,41 +46,73 @@ def check(context: Context, earlier: tuple[Finding, ...]) -> Iterator[Finding]:
     del earlier
     # In a repository rules stand in the order in which they are written.
     order = Order(() if context.node.repository else context.node.rules)
-    owners: dict[str, list[_Lookup]] = {}
-    for lookup in _lookups(context):
-        owners.setdefault(lookup.owned.owner, []).append(lookup)
-    for (one, firsts), (other, seconds) in combinations(owners.items(), 2):
+    for (one, firsts), (other, seconds) in combinations(_lookups(context).items(), 2):
         pairs: dict[bool, _Pairs] = {}
-        for a, b in product(firsts, seconds):
-            if not _compete(a.rule, b.rule) or not (mask := _common(a.owned, b.owned)):
+        for alike, also in product(firsts, seconds):
+            a, b = alike[0], also[0]
+            mask = _common(a.owned, b.owned) if _asked_together(a.rule, b.rule) else 0
+            if not mask or agreed(context.registry, Side(one, "read"), Side(other, "read"), "skb_mark", mask):
                 continue
-            if apart(a.rule, b.rule) or not _met(order, a, b):
-                continue
-            if not agreed(context.registry, Side(one, "read"), Side(other, "read"), "skb_mark", mask):
-                pair = pairs.setdefault(_ends(a.rule) or _ends(b.rule), _Pairs())
+            for x, y in islice(_competing(order, alike, also), _ENOUGH):
+                pair = pairs.setdefault(_ends(x.rule) or _ends(y.rule), _Pairs())
                 pair.mask |= mask
-                pair.count += a.count * b.count
-                pair.found.append((a, b))
+                pair.count += x.count * y.count
+                pair.found.append((x, y))
         for final, pair in pairs.items():
             yield _finding(context, (one, other), final, pair)
 
 
-def _lookups(context: Context) -> list[_Lookup]:
-    """All rules that select by mark, in the order of their priorities, those that are alike as one."""
+def _lookups(context: Context) -> dict[str, list[list[_Lookup]]]:
+    """For each owner the rules that select by mark, in the order of their priorities; those that test it alike side by side."""
     owners = {id(o.use): o for o in context.node.uses}
-    found: dict[tuple[object, ...], _Lookup] = {}
+    known: dict[tuple[object, ...], _Lookup] = {}
+    alike: dict[tuple[object, ...], list[_Lookup]] = {}
+    found: dict[str, list[list[_Lookup]]] = {}
     for rule in sorted(context.node.rules, key=lambda r: (r.priority, r.path, r.line)):
         if rule.use is None or (owned := owners.get(id(rule.use))) is None:
             continue
-        where = owned.owner, rule.kind, rule.path, rule.scope, rule.selectors
-        found.setdefault((*where, rule.use.predicate, rule.action, rule.table), _Lookup(rule, owned)).count += 1
-    return list(found.values())
+        test = owned.owner, rule.kind, _asked_in(rule), rule.scope, rule.use.predicate
+        lookup = _Lookup(rule, owned)
+        if test not in alike:
+            found.setdefault(owned.owner, []).append(alike.setdefault(test, []))
+        if (first := known.setdefault((*test, rule.path, rule.selectors, rule.action, rule.table), lookup)) is lookup:
+            alike[test].append(lookup)
+        first.count += 1
+    return found
 
 
-def _compete(a: Rule, b: Rule) -> bool:
-    """Whether two rules of one kind and scope lead to different places."""
+def _competing(order: Order, firsts: list[_Lookup], seconds: list[_Lookup]) -> Iterator[tuple[_Lookup, _Lookup]]:
+    """The pairs that can select one packet, lead elsewhere and are both reached."""
+    for a, b in _near(firsts, seconds):
+        if (a.rule.action, a.rule.table) != (b.rule.action, b.rule.table) and not apart(a.rule, b.rule) and _met(order, a, b):
+            yield a, b
+
+
+def _near(firsts: list[_Lookup], seconds: list[_Lookup]) -> Iterator[tuple[_Lookup, _Lookup]]:
+    """Pairs whose addresses may meet: all of them, or where these are many a sweep over the address that most rules ask for."""
+    if len(firsts) * len(seconds) <= _ENOUGH:
+        yield from product(firsts, seconds)
+        return
+    asks = Counter(guard.kind for x in (*firsts, *seconds) for guard in x.rule.asks)
+    kind = max(("src", "dst"), key=lambda k: asks[k])
+    spans = [(*_span(x.rule, kind), side, n, x) for side, half in enumerate((firsts, seconds)) for n, x in enumerate(half)]
+    open_: tuple[list[tuple[int, int, _Lookup]], ...] = ([], [])
+    for low, high, side, n, x in sorted(spans, key=lambda s: s[:4]):
+        others = open_[1 - side]
+        while others and others[0][0] < low:
+            heappop(others)
+        yield from ((y, x) if side else (x, y) for *_, y in others)
+        heappush(open_[side], (high, n, x))
+
+
+def _span(rule: Rule, kind: str) -> tuple[int, int]:
+    return next((span(guard) for guard in rule.asks if guard.kind == kind), (0, 1 << 200))
+
+
+def _asked_together(a: Rule, b: Rule) -> bool:
+    """Whether rules of one kind and scope are asked in one lookup."""
     same = a.kind == b.kind and a.scope.netns == b.scope.netns and families_meet(a.scope.family, b.scope.family)
-    return same and _asked_in(a) == _asked_in(b) != "state" and (a.action, a.table) != (b.action, b.table)
+    return same and _asked_in(a) == _asked_in(b) != "state"
 
 
 def _asked_in(rule: Rule) -> str:

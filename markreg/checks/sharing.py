@@ -178,7 +178,8 @@ def _report(context: Context, found: Collision) -> Finding:
     if severity == "error" and found.proof in ("shielded", "not followed"):
         severity = "warning"
         message += ", once marks of a third owner no longer stand in the way" if found.proof == "shielded" else ""
-    help_ = "" if severity == "note" else advice(context, name, found.mask, (found.writer, found.reader), code, (*firsts, *carriers))
+    pair = (found.writer, found.reader)
+    help_ = "" if severity == "note" else advice(context, name, found.mask, pair, code, (*firsts, *carriers), tuple(seconds))
     return Finding(code, severity, message, name, found.mask, owners, tuple(places), help_, found.pairs, path_of(found.steps, found.proof))
 
 

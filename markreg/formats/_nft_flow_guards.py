@@ -34,8 +34,8 @@ _CONCATENATION = re.compile(rf"{START}({KEY}(?: \. {KEY})+) (?:== ?|eq )?({_SET}
 _OWN = r"(?<![\w.@$\0-])"
 # Headers that a rule looks at: without them it does not hold, wherever in it they stand. Options may be asked for by their absence.
 _HEADER = re.compile(
-    rf"{_OWN}(?:(tcp|udp|udplite|sctp|dccp) (?:[sd]port|flags|type)"
-    rf"|(?<!with )(icmp|icmpv6|igmp) (?:type|code|id|sequence|gateway|mtu|group|mrt)|(icmpv6) (?:[a-z-]+addr|packet-too-big|parameter-problem|max-delay)|(esp|ah) (?:spi|sequence)|(comp) (?:cpi|nexthdr|flags)){END}"
+    rf"{_OWN}(?:(tcp|udp|udplite|sctp|dccp) (?:[sd]port|flags|type)|(esp|ah) (?:spi|sequence)|(comp) (?:cpi|nexthdr|flags)"
+    rf"|(?<!with )(icmp|icmpv6|igmp) (?:type|code|id|sequence|gateway|mtu|group|mrt|packet-too-big|parameter-problem|max-delay)){END}"
 )
 _IP = re.compile(
     rf"{_OWN}(?:(ip6?) (?:[sd]addr|protocol|nexthdr|dscp|ecn|length|ttl|hoplimit|version|id|frag-off|checksum|hdrlength|flowlabel)"

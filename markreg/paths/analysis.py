@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from markreg.bits import bit_numbers, shifted
 from markreg.model import FIELDS, Node, Owned, Use
 from markreg.paths.collision import Collision, Proof
 from markreg.paths.crossings import Evidence, evidence
 from markreg.paths.effects import Question
-from markreg.paths.facts import Facts
+from markreg.paths.facts import Definition, Facts
 from markreg.paths.graph import Graph, Reader, graph
 from markreg.paths.jumps import Jumps
 from markreg.paths.lives import Life, Stop, lives
@@ -52,6 +52,25 @@ class Region:
     requests: Mapping[str, Requests]
     evidence: Evidence
     _slices: Slices | None = None
+    _jumps: Jumps | None = None
+    _owned: dict[str, int] = field(default_factory=dict)
+
+    def jumps(self) -> Jumps:
+        """The callers of its blocks."""
+        if self._jumps is None:
+            self._jumps = Jumps(self.graph.blocks)
+        return self._jumps
+
+    def owned(self, owner: str) -> int:
+        """The definitions that an owner made or carried, as a set of their numbers."""
+        if owner not in self._owned:
+            numbers = (
+                number
+                for number, made in enumerate(self.facts.definitions)
+                if isinstance(made, Definition) and (made.origin.owner == owner or (made.via is not None and made.via.owner == owner))
+            )
+            self._owned[owner] = sum(1 << number for number in numbers)
+        return self._owned[owner]
 
     def apart(self, asked: Mapping[str, int], tracked: Mapping[str, int]) -> Sequence[Bits]:
         """The slices of the ``tracked`` bits in which what is done to the ``asked`` ones can be judged."""
@@ -247,6 +266,7 @@ def _answered(region: Region, asked: Candidate, most: int) -> tuple[list[Collisi
     found: dict[tuple[str, str], Collision] = {}
     states, capped = 0, False
     wanted = asked.reads.keys()
+    named: dict[tuple[str, str, str], int] = {}
     told: set[str] = set()  # the fields in which the two collide as things are
     for presumed in (False, True) if guessed else (False,):
         for freeing in (False, True):
@@ -263,7 +283,7 @@ def _answered(region: Region, asked: Candidate, most: int) -> tuple[list[Collisi
                 hidden = hit.reader.use.field in told or any((code, key[1]) in found for code in _STRONGER[key[0]])
                 if key[1] in wanted and not hidden:
                     proof: Proof = "presumed" if presumed else _PROOFS[hit.freed]
-                    found.setdefault(key, _collision(region, asked, hit, proof))
+                    found.setdefault(key, _collision(region, asked, hit, proof, named))
             told |= {c.name for c in found.values() if c.proof == "shown" and c.code != "MK103"}
             if capped or all(o.use.field in told for o in asked.reads.values()):
                 break
@@ -282,7 +302,8 @@ def _ordered(bits: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
 def _walked(region: Region, question: Question, meant: Mapping[str, int], freeing: bool, most: int) -> tuple[Found, int]:
     """The answer of a walk, and how many states it saw."""
     most = min(most, MOST_STATES)
-    relevant = Relevance(region.shape, question.reader, dict(question.tracked), meant)
+    parties = frozenset((question.reader, question.writer, question.carrier, *(owner for owner, _, _ in question.requests)))
+    relevant = Relevance(region.shape, question.reader, dict(question.tracked), meant, parties)
     walk = Walk(question, region.family, region.lives, relevant, freeing, most, evidence=region.evidence)
     answer = walk.run()
     if not answer.hits or answer.capped or not (ends := relevant.ends()):
@@ -312,26 +333,31 @@ def _joined(answers: Iterable[tuple[Found, int]]) -> tuple[Found, int]:
 _STRONGER = {"MK101": ("MK101", "MK102"), "MK102": ("MK102",), "MK103": ("MK103",), "MK104": ("MK104", "MK102")}
 
 
-def _collision(region: Region, asked: Candidate, hit: Hit, proof: Proof) -> Collision:
+def _collision(region: Region, asked: Candidate, hit: Hit, proof: Proof, named: dict[tuple[str, str, str], int]) -> Collision:
+    """A hit as a collision. ``named``: the definitions that are named by collisions with which it will be one."""
     found = Collision(hit.code, asked.writer, asked.reader, asked.carrier, hit.reader.use.field, hit.mask, proof)
     found.readers[hit.reader.id] = hit.reader
     asked_for = region.requests_for(asked.reader, asked.writer)
-    found.steps = steps(hit, asked.writer, asked.reader, asked_for, Jumps(region.graph.blocks))
+    found.steps = steps(hit, asked.writer, asked.reader, asked_for, region.jumps())
     for step in found.steps[:-1]:
         if step.owned is None:
             continue
         role = {"write": found.writers, "victim": found.victims}.get(step.kind, found.carriers)
         role.setdefault(step.owned.id, step.owned)
-    ones = hit.code != "MK102"
+    by_writer, by_carrier = region.owned(asked.writer), region.owned(asked.carrier) if asked.carrier else 0
+    known = named.get((hit.code, found.name, proof), 0)
     for bit in bit_numbers(hit.mask):
-        met = (region.facts.ones if ones else region.facts.zeros)(hit.reader, hit.reader.use.field, bit)
-        for definition in region.facts.named(met):
+        met = (region.facts.zeros if hit.code == "MK102" else region.facts.ones)(hit.reader, found.name, bit)
+        found.pairs += (met & by_writer).bit_count()
+        fresh = met & (by_writer | by_carrier) & ~known
+        known |= fresh
+        for definition in region.facts.named(fresh):
             last = definition.origin if definition.origin.owner == asked.writer else definition.via
             if last is not None and last.owner == asked.writer:
                 found.writers.setdefault(last.id, last)
-                found.pairs += 1
             if asked.carrier and definition.via and definition.via.owner == asked.carrier:
                 found.carriers.setdefault(definition.via.id, definition.via)
+    named[hit.code, found.name, proof] = known
     if hit.code == "MK102" and not found.victims:
         found.victims.update(
             (o.id, o)

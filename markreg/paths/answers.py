@@ -9,7 +9,7 @@ from markreg.paths.effects import Mark, Question, Write, contested, holds, turne
 from markreg.paths.graph import Item
 from markreg.paths.trail import UNSHOWN, Found, Hit, State, Trail, freed
 from markreg.paths.uses import clears, matches, means, uncertain, whole
-from markreg.transfer import Word
+from markreg.transfer import Predicate, Word
 
 # A map of more values than that may bring any of their bits.
 _MOST_VALUES = 16
@@ -24,6 +24,10 @@ class Answers:
         self.names = [name for name, _ in question.tracked]
         self.found = Found()
         self.writes: dict[str, list[Write]] = {}
+        # What is alike in all rules that say the same: writes by what they do, and what they made of which marks; tests.
+        self._alike: dict[tuple[object, ...], list[Write]] = {}
+        self._after: dict[tuple[int, tuple[Mark, ...]], tuple[Mark, ...]] = {}
+        self._tests: dict[int, tuple[Predicate, int | None, bool]] = {}
         self._above: Trail | None = None
 
     def _wrote(self, act: Owned, item: Item, state: State, trail: Trail | None) -> list[tuple[State, Trail | None]]:
@@ -54,12 +58,19 @@ class Answers:
     def _written(self, act: Owned, state: State) -> list[State]:
         """The packet after a write, for each of the values that it may bring; none where it is none in question."""
         if act.id not in self.writes:
-            self.writes[act.id] = [write for effect in _each(act.use) if (write := Write(act, self.question, effect)).mask]
+            use = act.use
+            key = (id(use.effect), use.field, use.mask, use.values, use.possible, use.basis, act.owner)
+            if key not in self._alike:
+                self._alike[key] = [write for effect in _each(use) if (write := Write(act, self.question, effect)).mask]
+            self.writes[act.id] = self._alike[key]
         after: list[State] = []
         for write in self.writes[act.id]:
-            at = self.names.index(write.field)
-            mark = write.on(dict(zip(self.names, state.marks, strict=True)))
-            after.append(state._replace(marks=(*state.marks[:at], mark, *state.marks[at + 1 :])))
+            known = (id(write), state.marks)
+            if known not in self._after:
+                at = self.names.index(write.field)
+                mark = write.on(dict(zip(self.names, state.marks, strict=True)))
+                self._after[known] = (*state.marks[:at], mark, *state.marks[at + 1 :])
+            after.append(state._replace(marks=self._after[known]))
         return after
 
     def _asked(self, act: Owned, state: State) -> Iterable[tuple[bool, State]]:
@@ -74,9 +85,10 @@ class Answers:
         mark = state.marks[at]
         free = predicate.mask & ~self.question.bits(act.use.field)
         can, cannot = holds(predicate, mark, free)
-        value, inverse = predicate.exact(), False
-        if value is None:
-            value, inverse = predicate.inverse().exact(), True
+        if id(predicate) not in self._tests:
+            exact = predicate.exact()
+            self._tests[id(predicate)] = (predicate, predicate.inverse().exact() if exact is None else exact, exact is None)
+        _, value, inverse = self._tests[id(predicate)]
         for held, possible in ((True, can), (False, cannot)):
             equal = value is not None and held is not inverse
             if possible:
@@ -110,6 +122,8 @@ class Answers:
         if act.owner != q.reader or use.field not in self.names or use.effect is not None:
             return
         mark = state.marks[self.names.index(use.field)]
+        if not (mark.lost or mark.theirs):
+            return
         tests = matches(act)
         if (not tests and (use.predicate is not None or whole(use))) or (item and self._fails(act, item, state)):
             return

@@ -49,7 +49,10 @@ class Question:
 
     def bits(self, name: str) -> int:
         """The bits of a field that are followed."""
-        return next((mask for field, mask in self.tracked if field == name), 0)
+        for field, mask in self.tracked:
+            if field == name:
+                return mask
+        return 0
 
     def carries(self, owner: str) -> bool:
         """Whether a copy by an owner is one in question, or, where no carrier is in question, one that makes it another question."""

@@ -49,6 +49,15 @@ class Item:
         return not self.acts and not self.untracks and (bool(self.others) or self.stays) and not any(b for _, b in self.jumps)
 
 
+    @property
+    def always(self) -> Block | None:
+        """The block that every packet is sent through, where a rule does nothing else."""
+        if self.acts or self.guards or self.others or self.narrow or self.untracks or self.stays or self.repeats or len(self.jumps) != 1:
+            return None
+        verb, callee = self.jumps[0]
+        return callee if verb == "jump" else None
+
+
 @dataclass(slots=True, eq=False)
 class Block:
     """A chain. ``text`` is what reports print."""

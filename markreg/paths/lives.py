@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from types import MappingProxyType
+from typing import NamedTuple
 
 from markreg.model import Hook, Owned
 from markreg.paths.crossings import NOWHERE, Crossing, Evidence
@@ -125,7 +126,13 @@ def maps(entry: Block | Stop, hook: str) -> str:
 CLASSES = ("new", "new-again", "related", "related-again", "established")
 MAPPED = ("new", "related")
 _ANSWERS = ("related", "related-again", "established")
-Course = Mapping[str, tuple[str, ...]]
+
+
+class Course(NamedTuple):
+    """Which lives the packets of one connection may have, in which classes; ``later``: those that its first packet has not."""
+
+    classes: Mapping[str, tuple[str, ...]]
+    later: tuple[str, ...] = ()
 
 
 def turned(kind: str, stage: str) -> str:
@@ -137,23 +144,20 @@ def courses(ways: Sequence[Life], local: bool) -> list[Course]:
     """The lives, with the classes there, that packets of one connection may have: forwarded both ways, from outside to this node and
     back, from this node and back, over loopback both ways. What a tunnel sends and receives is a connection of its own.
 
-    Where routing rules ask for marks packets may be taken in on their way, and those to this node may go on instead, unless the table
-    ``local`` is asked first (net/ipv4/fib_rules.c): what the other tables hold is not known.
+    Where routing rules ask for marks packets may be taken in on their way, and a proxy may speak for the one who sent them
+    (IP_TRANSPARENT). Those to this node may go on instead, unless the table ``local`` is asked first (net/ipv4/fib_rules.c): what
+    the other tables hold is not known.
     """
     asked = any(
         isinstance(e, Stop) and e.owned.use.place.kind == "rule" for life in ways for stage in life.stages for g in stage.groups for e in g
     )
-    apart: list[Course] = [{"loopback": CLASSES}, {"encapsulated": CLASSES, "input": CLASSES}, {"switch": CLASSES[:1]}]
-    forwarded: Course = {"forward": CLASSES, "bridged": CLASSES, "offloaded": ("established",), "rejected": CLASSES}
-    inward: Course = {"input": CLASSES, "answered": CLASSES, "output": _ANSWERS}
-    outward: Course = {"output": CLASSES, "input": _ANSWERS, "answered": _ANSWERS}
-    if asked:
-        forwarded = (
-            {**forwarded, "input": CLASSES, "answered": CLASSES}
-            if local
-            else {**forwarded, **inward, **dict.fromkeys(("output", "input", "answered"), CLASSES)}
-        )
-    return [forwarded, inward, outward, *apart]
+    taken = ("input", "answered", "delivered from a bridge")
+    forwarded = {**dict.fromkeys(("forward", "bridged", "forwarded from a bridge", "rejected"), CLASSES), "offloaded": ("established",)}
+    through = Course({**forwarded, **dict.fromkeys((*taken, "output") if asked else (), CLASSES)}, (*taken, "output") if local else ())
+    inward = Course({**dict.fromkeys(taken, CLASSES), "output": _ANSWERS})
+    outward = Course({"output": CLASSES, **dict.fromkeys(taken, _ANSWERS)})
+    apart = {"loopback": CLASSES}, {"encapsulated": CLASSES, "input": CLASSES}, {"switch": CLASSES[:1]}
+    return [through, inward, outward, *(Course(classes) for classes in apart)]
 
 
 def lives(

@@ -67,7 +67,7 @@ class Reaching:
             before = now
             for course, left in ways:
                 for life in self.lives:
-                    for kind in (*course[life.name], *self._bare) if life.name in course else ():
+                    for kind in (*course.classes[life.name], *self._bare) if life.name in course.classes else ():
                         self._live(life, kind, left)
         self._collect()
         return self.facts

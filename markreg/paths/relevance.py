@@ -36,14 +36,18 @@ class Planned:
 class Relevance:
     """Which blocks and items concern some bits of a reader's, and how the others may be left.
 
-    ``meant``: bits that the writer in question claims.
+    ``meant``: bits that the writer in question claims; ``parties``: whose doings are in question, where that is known.
     """
 
-    def __init__(self, shape: Shape, reader: str, bits: Mapping[str, int], meant: Mapping[str, int]) -> None:
-        self.shape, self.reader, self.bits, self.meant = shape, reader, bits, meant
+    def __init__(
+        self, shape: Shape, reader: str, bits: Mapping[str, int], meant: Mapping[str, int], parties: frozenset[str] | None = None
+    ) -> None:
+        self.shape, self.reader, self.bits, self.meant, self.parties = shape, reader, bits, meant, parties
         self.packets = shape.packets
         # The same for every question about these bits.
-        self._items, self._matters = shape.chosen.setdefault(tuple(sorted(bits.items())), ({}, {}))
+        self._items, self._matters, self._doings = shape.chosen.setdefault(tuple(sorted(bits.items())), ({}, {}, {}))
+        self._same: dict[int, Block] = {}
+        self._first: dict[object, Block] = {}
 
     def matters(self, block: Block) -> bool:
         """Whether a block or what it calls reads or writes one of the bits, or takes packets or their connections away."""
@@ -113,6 +117,17 @@ class Relevance:
             self._items[number] = list(self._chosen(block))
         return self._items[number]
 
+    def same(self, block: Block) -> Block:
+        """One block for all in which third owners do the same, addresses apart: no witness names their rules, unless they copy."""
+        number = id(block)
+        if number not in self._same:
+            if number not in self._doings:
+                self._doings[number] = _doings(block, self.items(block))
+            owners, doings = self._doings[number]
+            alike = self.parties is not None and doings is not None and not owners & self.parties
+            self._same[number] = self._first.setdefault(doings, block) if alike else block
+        return self._same[number]
+
     def _chosen(self, block: Block) -> Iterator[Item]:
         waiting: Item | None = None
         for item in block.items:
@@ -167,7 +182,7 @@ class Shape:
     def __init__(self, blocks: Sequence[Block], selectors: Iterable[Selector] = (), rewrites: Iterable[str] = ()) -> None:
         self.selectors, self.rewrites = tuple(selectors), frozenset(rewrites)
         self.blocks = blocks
-        self.chosen: dict[tuple[tuple[str, int], ...], tuple[dict[int, list[Item]], dict[int, bool]]] = {}
+        self.chosen: dict[tuple[tuple[str, int], ...], tuple[dict[int, list[Item]], dict[int, bool], dict[int, _Doings]]] = {}
         self.touched: dict[int, dict[str, int]] = {}
         self.untracks: set[int] = set()
         self.exits: dict[int, tuple[str, ...]] = {}
@@ -208,6 +223,25 @@ class Shape:
         self.families = any(g.kind == "family" for b in blocks for i in b.items for g in i.guards)
         self.asked = any(g.kind == "state" for g in guards)
         self.invalid = any(g.kind == "state" and BARE[1] in g.values for g in guards)
+
+
+# The owners in a block, and what it does whoever they are; None where it calls others or copies.
+_Doings = tuple[frozenset[str], object]
+
+
+def _doings(block: Block, items: Sequence[Item]) -> _Doings:
+    uses = [a.use for i in items for a in i.acts]
+    copying = any((s.symbol, s.shift) != (u.field, 0) for u in uses if u.effect for s, _ in u.effect.copies)
+    if block.base.hooks or copying or any(callee for i in items for _, callee in i.jumps):
+        return frozenset(), None
+    done = tuple(
+        (
+            tuple((a.use.field, a.use.mask, id(a.use.effect), a.use.values, a.use.predicate, a.use.possible, a.use.basis) for a in i.acts),
+            *(i.guards, bool(i.others), i.jumps, i.stays, i.repeats, i.untracks),
+        )
+        for i in items
+    )
+    return frozenset(a.owner for i in items for a in i.acts), done
 
 
 def _certain(item: Item) -> bool:

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
+from ipaddress import ip_network
 from typing import NamedTuple
 
 from markreg.flow import NARROW, Guard
 from markreg.model import Rule
-from markreg.paths.packets import Ranges, Representatives
 
 # What ends a lookup for good (fib4_rule_action); a table may hold no route, and then the next rule is asked.
 FINAL = ("unreachable", "blackhole", "prohibit")
 _LO = "lo"
+_NUMBERS = (*NARROW, "uid")
+# Above all IPv4 addresses.
+_V6 = 1 << 40
 
 
 class Selector(NamedTuple):
@@ -59,16 +62,27 @@ def apart(first: Rule, second: Rule) -> bool:
     mine, theirs = asked(first).local, asked(second).local
     if mine is not None and theirs is not None and mine != theirs:
         return True
-    return any(a.kind == b.kind and not _together(a, b) for a in first.asks for b in second.asks)
+    return any(a.kind == b.kind and _disjoint(a, b) for a in first.asks for b in second.asks)
 
 
-@lru_cache(maxsize=4096)
-def _together(a: Guard, b: Guard) -> bool:
-    """Whether two conditions of one kind can hold at once."""
-    values = (*a.values, *b.values)
-    known = Ranges(values) if a.kind in (*NARROW, "uid") else Representatives(values)
-    mine, theirs = known.fitting(a), known.fitting(b)
-    return mine is None or theirs is None or bool(mine & theirs)
+def _disjoint(a: Guard, b: Guard) -> bool:
+    """Whether two conditions of one kind cannot hold at once."""
+    if a.kind not in _NUMBERS:
+        return a.values != b.values
+    (low, high), (bottom, top) = span(a), span(b)
+    return high < bottom or top < low
+
+
+@lru_cache(maxsize=65536)
+def span(guard: Guard) -> tuple[int, int]:
+    """The first and the last number of a condition on addresses, ports or users; IPv6 addresses come after all of IPv4."""
+    (value,) = guard.values
+    if guard.kind in ("src", "dst"):
+        net = ip_network(value)
+        base = 0 if net.version == 4 else _V6
+        return base + int(net[0]), base + int(net[-1])
+    low, _, high = value.partition("-")
+    return int(low), int(high or low)
 
 
 class Order:

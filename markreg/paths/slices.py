@@ -104,8 +104,6 @@ def _undivided(use: Use) -> bool:
     return bool(kept & use.mask & (use.effect.zero | use.effect.one | use.effect.other | copied))
 
 
-
-
 def _masks(acts: Iterable[Owned]) -> Bits:
     found: Bits = {}
     for act in acts:

@@ -15,7 +15,7 @@ from markreg.paths.answers import Answers
 from markreg.paths.crossings import NOWHERE, Crossing, Evidence
 from markreg.paths.effects import Mark, Question
 from markreg.paths.graph import Block, Item
-from markreg.paths.lives import CLASSES, MAPPED, MAPS, Life, Stop, connected, courses, maps, turned
+from markreg.paths.lives import CLASSES, MAPPED, MAPS, Course, Life, Stop, connected, courses, maps, turned
 from markreg.paths.packets import BARE, Ends, decided
 from markreg.paths.relevance import Planned, Relevance
 from markreg.paths.selectors import Selector
@@ -38,7 +38,7 @@ Ways = dict[State, Trail | None]
 # What connections hold: what had to be freed for it, their protocol, their marks, and whether an answer has come.
 _Held = tuple[int, int, tuple[Mark, ...], bool]
 _Pool = dict[_Held, Trail | None]
-_Plan = tuple[Life, Sequence[Planned], Sequence[str]]
+_Plan = tuple[Life, Sequence[Planned], Course]
 
 
 @dataclass(slots=True)
@@ -91,7 +91,7 @@ class Walk(Answers):
             before = -1
             while before != (before := sum(map(len, self._crossed.values()))):
                 for course, memory in memories:
-                    self._connections([(life, plan, course[life.name]) for life, plan in plans if life.name in course], kinds, memory)
+                    self._connections([(life, plan, course) for life, plan in plans if life.name in course.classes], kinds, memory)
         except (_TooManyError, RecursionError):
             self.found.capped = True
         return self.found
@@ -103,10 +103,11 @@ class Walk(Answers):
         while more:
             more = False
             left: _Pool = {}
-            for life, plan, there in plans:
+            for life, plan, course in plans:
+                there = course.classes[life.name]
                 for start, way in [*self._starts(life).items()]:
                     for kind in [k for k in kinds if k in there or k in BARE] or ["established"]:
-                        pool = self._held(kind, kinds, first, memory.pool)
+                        pool = self._held(kind, kinds, {} if life.name in course.later else first, memory.pool)
                         fresh = {h: t for h, t in pool.items() if (life.name, kind, start, h) not in memory.done}
                         memory.done.update((life.name, kind, start, h) for h in fresh)
                         more = more or bool(fresh)
@@ -313,6 +314,8 @@ class Walk(Answers):
 
     def _block(self, block: Block, kind: str, alive: bool, state: State) -> dict[tuple[str, State], Trail | None]:
         """How a chain is left by a packet, with what happened there; walked once for each state."""
+        if not self.ends:
+            block = self.relevant.same(block)
         memo = self._memo.setdefault((id(block), kind, alive), {})
         if state in memo:
             return memo[state]
@@ -322,6 +325,14 @@ class Walk(Answers):
         for item in self.relevant.items(block):
             after: Ways = {}
             pending = list(states.items())
+            callee = item.always
+            while callee and pending and self.relevant.matters(callee):
+                here, trail = pending.pop()
+                for (verb, then), way in self._called(callee, kind, alive, here, trail):
+                    if verb == "return":
+                        after.setdefault(then, way)
+                    else:
+                        exits.setdefault((verb, then), way)
             while pending:
                 here, trail = pending.pop()
                 for verb, then, way in self._item(item, kind, alive, here, trail):
@@ -419,13 +430,19 @@ class Walk(Answers):
                     for exit_ in self.relevant.exits(callee):
                         yield ("next" if exit_ == "return" and verb == "jump" else exit_), now, way
                 else:
-                    above = self._above
-                    self._above = Trail(above, way) if way else above
-                    exits = self._block(callee, kind, alive, now)
-                    self._above = above
-                    for (exit_, then), inner in exits.items():
-                        after = Trail(way, inner) if inner else way
+                    for (exit_, then), after in self._called(callee, kind, alive, now, way):
                         yield ("next" if exit_ == "return" and verb == "jump" else exit_), then, after
+
+    def _called(
+        self, callee: Block, kind: str, alive: bool, state: State, way: Trail | None
+    ) -> list[tuple[tuple[str, State], Trail | None]]:
+        """How a chain that is called is left, with the way from the caller's first rule."""
+        above = self._above
+        if way:
+            self._above = Trail(above, way)
+        exits = self._block(callee, kind, alive, state)
+        self._above = above
+        return [(out, Trail(way, inner) if inner else way) for out, inner in exits.items()]
 
 
 def _ending(state: State, at: int, ends: int) -> State:

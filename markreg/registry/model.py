@@ -252,7 +252,9 @@ class Rules:
     """One rules/components/NAME.toml, or the same tables of a component in a registry file.
 
     ``pod_local``: in a Pod without the host's network, the component's marks are that Pod's own. ``release_image``: images (globs)
-    whose tag is the component's release.
+    whose tag is the component's release. ``makes``: what of a rule set the component makes: its own ``chains``, with all that is in them;
+    whole ``tables``, so that what stands in their built-in chains under a mask of its own is its, too; or chains and ``no-marks`` in them:
+    a mark there is the administrator's, who writes into them.
     """
 
     component: str
@@ -261,6 +263,7 @@ class Rules:
     knob: tuple[Knob, ...] = ()
     pod_local: bool = False
     release_image: Texts = ()
+    makes: Literal["chains", "tables", "no-marks"] = "chains"
     note: str = ""
     origin: Origin = dataclasses.field(default=NOWHERE, compare=False, repr=False)
 

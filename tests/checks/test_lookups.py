@@ -117,9 +117,9 @@ def test_policies_of_ipsec_compete_in_one_direction(second: tuple[object, ...], 
 
 
 def test_many_rules_take_no_time_of_their_own(tmp_path: Path) -> None:
-    ours = [f"{1000 + n}: from 10.{n >> 8}.{n & 255}.0/24 {OWN} lookup 7" for n in range(1500)]
-    theirs = [f"5250: from 10.{n >> 8}.{n & 255}.128/25 {TS} unreachable" for n in range(1500)]
+    ours = [f"{6000 + n}: from 10.{n >> 8}.{n & 255}.0/24 {OWN} lookup 7" for n in range(900)]
+    theirs = [f"5250: from 10.{n >> 8}.{n & 255}.128/25 {TS} unreachable" for n in range(900)]
     start = time.process_time()
     (found,) = said(tmp_path, *ours, *theirs)
-    assert found.occurrences == 1500
+    assert found.occurrences == 900
     assert time.process_time() - start < 10

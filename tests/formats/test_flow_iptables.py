@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from markreg.flow import Guard
+from markreg.flow import Guard, Outcome
 from markreg.formats import iptables
 from markreg.formats._narrow import address, every, port
 from markreg.model import Reading, Scope
@@ -137,6 +137,28 @@ def test_flowtables(thorough: bool) -> None:
 def test_a_chain_may_be_called_like_a_target() -> None:
     (table,) = read(":NOTRACK - [0:0]", ":FLOWOFFLOAD - [0:0]", "-A PREROUTING -j NOTRACK", "-A PREROUTING -j FLOWOFFLOAD").tables
     assert (table.offloads, table.ends, table.steps["PREROUTING"][1]) == (False, {}, ["NOTRACK", "FLOWOFFLOAD"])
+
+
+def test_quoted_values_are_told() -> None:
+    told = {
+        '-m u32 --u32 "0>>22&0x3C@12&0xFFFF=0x0102"': 'u32 --u32 "0>>22&0x3C@12&0xFFFF=0x0102"',
+        '-m string --string "a -j DROP" --algo bm -m comment --comment "b \\" c"': 'string --string "a -j DROP" --algo bm',
+        '-m comment --comment "a" -m string --hex-string="|00 01|"': 'string --hex-string "|00 01|"',
+        f'-m u32 --u32 "{"0" * 500}"': f'u32 --u32 "{"0" * 80}…"',
+    }
+    for written, others in told.items():
+        flow = iptables.flow(f"-A c {written} -j ACCEPT")
+        assert flow
+        assert (flow.others, flow.outcomes) == (others, (Outcome("accept"),))
+
+
+@pytest.mark.parametrize("thorough", [False, True])
+def test_prefixes_that_are_rewritten(thorough: bool) -> None:
+    line = "-A PREROUTING -s fd00::/64 -j SNPT --src-pfx fd00::/64 --dst-pfx fd01::/64"
+    (table,) = read(line, thorough=thorough).tables
+    assert (table.rewrites, table.ends) == (("src",), {})
+    assert read("-A PREROUTING -j DNPT --src-pfx fd00::/64 --dst-pfx fd01::/64", thorough=thorough).tables[0].rewrites == ("dst",)
+    assert read("-A PREROUTING -j NETMAP --to 10.0.0.0/24", thorough=thorough).tables[0].rewrites == ()
 
 
 def test_values() -> None:

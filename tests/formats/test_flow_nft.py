@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from markreg.flow import Guard, Outcome
+from markreg.flow import NARROW, Flow, Guard, Outcome
 from markreg.formats import nft
 from markreg.model import Scope, Table
 from markreg.source import Source
@@ -111,7 +111,98 @@ def test_the_headers_that_a_rule_needs() -> None:
         assert list(flow.guards) == guards, written
 
 
-def test_verdict_maps_ask_for_no_device() -> None:
+@pytest.mark.parametrize(
+    ("written", "told"),
+    {
+        "ip saddr . icmp type { 10.0.0.1 . echo-request }": ["proto icmp", "family ip"],
+        "icmpv6 type { nd-router-advert, nd-neighbor-solicit }": ["proto icmpv6", "family ip6"],
+        "igmp type membership-query": ["proto igmp", "family ip"],
+        "esp spi 5": ["proto esp"],
+        "ah sequence 5": ["proto ah"],
+        "comp cpi 5": ["proto comp"],
+        "udplite csumcov 5 udplite dport 5": ["proto udplite"],
+        "dccp type request": ["proto dccp"],
+        "arp operation request": ["family arp"],
+        "ether type ip6": ["family ip6"],
+        "ether type { ip, arp }": ["family ip,arp"],
+        "meta protocol { ip, ip6 }": ["family ip,ip6"],
+        "ether type != ip": [],
+        "ether type { ip, 8021q }": [],
+        "vlan type ip": [],
+        "vxlan icmp type echo-request": [],
+        "reject with icmp type host-unreachable": [],
+        "jump icmp": [],
+        "meta l4proto . th dport { tcp . 53, udp . 53 }": ["proto tcp,udp"],
+        'iifname . ip saddr { "eth0" . 10.0.0.1, "wg*" . 10.0.0.2 }': ["iif eth0,wg*", "family ip"],
+        "ct state . tcp dport { new . 80, established . 80 }": ["state new,established", "proto tcp"],
+        "meta mark set 1 iifname eth0 tcp dport 80": [],
+        "iifname eth0 meta mark set 1 oifname eth1 tcp dport 80": ["iif eth0"],
+    }.items(),
+)
+def test_what_a_rule_asks_for(written: str, told: list[str]) -> None:
+    flow = nft.flow(written, ("meta mark set 1",))
+    assert flow
+    assert [f"{g.kind} {','.join(g.values)}" for g in flow.guards if not g.negated] == told
+
+
+def branches(flow: Flow | None) -> list[str]:
+    """The choices of a flow: conditions, and where the packet goes."""
+    assert flow
+    return [
+        ", ".join(f"{'! ' if g.negated else ''}{g.kind} {','.join(g.values)}" for g in (*c.guards, *c.narrow))
+        + "".join(f": {o.verb} {o.target}".rstrip() for o in c.outcomes)
+        + (" ?" if c.stays or c.loose else "")
+        for c in flow.choices
+    ]
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    {
+        'iifname vmap { "eth0" : jump x, "eth1" : drop, "wg*" : drop }': ["iif eth0: jump x", "iif eth1,wg*: drop"],
+        'oifname vmap { "eth0":goto x, * : accept }': ["oif eth0: goto x", "! oif eth0: accept"],
+        'iifname vmap { "a" : drop, "b" : accept, * : drop }': ["! iif b: drop", "iif b: accept"],
+        "ct state vmap { invalid : drop, established : accept, related : accept, new : continue }": [
+            "state established,related: accept",
+            "state invalid: drop",
+        ],
+        "ip saddr vmap { 10.0.0.1 : accept, 10.1.0.0/16 : jump z }": [
+            "family ip, src 10.0.0.1: accept",
+            "family ip, src 10.1.0.0/16: jump z",
+        ],
+        "tcp dport vmap { 22 : accept, 80-90 : return }": ["proto tcp, dport 22: accept", "proto tcp, dport 80-90: return"],
+        'iifname "eth0" meta l4proto vmap { 6 : accept } counter': ["iif eth0, proto tcp: accept"],
+        "meta nfproto vmap { ipv4 : jump a, ipv6 : jump b }": ["family ip: jump a", "family ip6: jump b"],
+        "tcp flags syn meta l4proto vmap { tcp : accept }": ["proto tcp, proto tcp: accept ?"],
+        "meta mark set 1 iifname vmap { eth0 : jump x }": ["iif eth0: jump x"],
+        # Not followed: the keys, what stands behind, or what the map holds.
+        "meta mark vmap { 1 : accept }": [],
+        "meta mark & 0x3 vmap { 1 : accept }": [],
+        "iifname . oifname vmap { eth0 . eth1 : accept }": [],
+        "iifname vmap @devices": [],
+        "iifname vmap { $lan : accept }": [],
+        "iifname vmap { eth0 timeout 5s : accept }": [],
+        "icmp type vmap { echo-request : accept }": [],
+        "iifname vmap { eth0 : continue, eth1 : drop } tcp dport 80 accept": [],
+        "iifname vmap { eth0 : continue } oifname vmap { eth1 : drop }": [],
+        "meta mark vmap @marks oifname vmap { eth1 : drop }": [],
+    }.items(),
+)
+def test_verdict_maps(written: str, told: list[str]) -> None:
+    flow = nft.flow(written, ("meta mark set 1", "meta mark vmap { 1 : accept }", "meta mark & 0x3 vmap { 1 : accept }"))
+    assert branches(flow) == told
+    assert flow
+    assert flow.stays
+    assert {o for c in flow.choices for o in c.outcomes} <= set(flow.outcomes)
+
+
+def test_verdict_maps_over_several_lines() -> None:
+    text = 'iifname vmap {\n\t\t\t"eth0" : jump u, # the first\n\t\t\t"lo" : accept\n\t\t}'
+    (flow,) = flows(table(text)[1].text())
+    assert branches(flow) == ["iif eth0: jump u", "iif lo: accept"]
+
+
+def test_verdict_maps_ask_for_no_device_by_themselves() -> None:
     flow = nft.flow('iifname vmap { "eth0" : jump x, "eth1" : drop }')
     assert flow
     assert (flow.guards, flow.outcomes, flow.stays) == ((), (Outcome("jump", "x"), Outcome("drop")), True)
@@ -155,6 +246,36 @@ def test_tables_know_such_rules() -> None:
         assert not table(other)[0].offloads, other
 
 
+@pytest.mark.parametrize(
+    ("rule", "kinds"),
+    {
+        "ip daddr set 10.0.0.1": ("dst",),
+        "tcp dport 80 tcp dport set 8080 ip saddr  set ip saddr map { 10.0.0.1 : 10.0.0.2 }": ("dport", "src"),
+        "th sport set 5": ("sport",),
+        "@nh,128,32 set 0x1": ("dport", "dst", "sport", "src"),
+        "ip ttl set 5": (),
+        "@ll,0,48 set 0x1": (),
+        "meta mark set ip saddr map { 10.0.0.1 : 5 }": (),
+        'ip daddr 10.0.0.1 accept comment "ip daddr set 5"': (),
+        "ip daddr @set accept": (),
+    }.items(),
+)
+def test_tables_know_what_rules_rewrite(rule: str, kinds: tuple[str, ...]) -> None:
+    assert table(rule)[0].rewrites == kinds
+    text = f"table inet t {{\n\tchain c {{\n\t\t{rule}\n\t}}\n}}\nflush chain inet t c\n"
+    (found,) = nft.read(Source("nft", text.encode()), "nft", Scope()).tables
+    assert found.rewrites == ()
+
+
+def test_documents_tell_what_rules_rewrite() -> None:
+    raw = {"payload": {"base": "th", "offset": 0, "len": 16}}
+    for key, kinds in ((payload("ip", "daddr"), ("dst",)), (raw, tuple(sorted(NARROW))), (meta("mark"), ())):
+        expr = [{"mangle": {"key": key, "value": 5}}, {"mangle": {"key": [], "value": []}}, {"mangle": 5}]
+        rule = {"rule": {"family": "ip", "table": "t", "chain": "c", "expr": expr}}
+        (found,) = nft.read(Source("nft", json.dumps({"nftables": [rule]}).encode()), "nft-json", Scope()).tables
+        assert found.rewrites == kinds
+
+
 def test_what_was_flushed_offloads_nothing() -> None:
     text = "table inet t {\n\tchain c {\n\t\tflow add @f\n\t}\n}\nflush chain inet t c\n"
     (found,) = nft.read(Source("nft", text.encode()), "nft", Scope()).tables
@@ -195,6 +316,10 @@ def test_rules_over_several_lines() -> None:
         "( ",
         '"',
         "jump ",
+        "a . b { ",
+        "iif a { c . d } ",
+        'iif vmap { "a" : drop } ',
+        "ip daddr set ",
     ],
 )
 def test_hostile_rules_take_no_time(word: str) -> None:

@@ -339,6 +339,8 @@ class Walker(Asked):
             case ("goto", str(target)):
                 yield from self.chain(rule.table, target, packet)
             case ("notrack",):
+                if not packet.tracked:
+                    self._count("untracked", {packet})
                 yield "next", packet._replace(tracked=packet.tracked or "no")
             case ("set", what, int(value), int(mask)):
                 if what == "m":

@@ -219,7 +219,7 @@ def _base(rng: random.Random, table: str, base: str, own: list[str], ways: froze
     for name in rng.sample(own, min(len(own), rng.randint(0, 2))):
         rule = Rule(table, base, maybe=rng.random() < 0.2, action=("jump", name))
         special = ways & {"lo", "tunnel"} and table != "netdev"
-        rules.append(_asking(rng, rule, base, ways) if special and rng.random() < 0.5 else rule)
+        rules.append(_asking(rng, rule, base, ways) if special and rng.random() < 0.7 else rule)
     if table == "raw" and "notrack" in ways and rng.random() < 0.7:
         rule = Rule(table, base, protocol=rng.choice(("", *PROTOCOLS)), maybe=rng.random() < 0.3, action=("notrack",))
         rules.insert(rng.randint(0, len(rules)), rule)

@@ -20,18 +20,20 @@ from tests.paths.random_rules import OWNERS, WAYS, WIDTH, RuleSet, random_set
 
 SETS = int(os.environ.get("MARKREG_PATH_SETS", "300"))
 # All ways of all packets take their time.
-EXACT = max(SETS // 5, 6)
+EXACT = max(SETS // 3, 12)
 PARTS = 6
+# Of the questions about a set as many, and of its rules at most so many.
+QUESTIONS, MOST_RULES = 3, 26
 Requests = frozenset[tuple[str, str, int]]
 
 
-def chosen(rng: random.Random) -> frozenset[str]:
-    """Up to three ways in which packets come, for a set."""
-    ways = {*rng.sample(WAYS, rng.randint(0, 3))} - {"ends"}
+def chosen(rng: random.Random, number: int) -> frozenset[str]:
+    """One way in which packets come after the other, and up to two more, for a set."""
+    ways = {WAYS[number // PARTS % len(WAYS)], *rng.sample(WAYS, rng.randint(0, 2))} - {"ends"}
     if "listed" in ways:
         ways.add("tunnel")
-    if "lo" in ways:  # chains at devices are taken to be at all of them
-        ways.discard("offload")
+    if {"lo", "offload"} <= ways:  # chains at devices are taken to be at all of them
+        ways.discard("offload" if number % 2 else "lo")
     return frozenset(ways)
 
 
@@ -58,7 +60,7 @@ def test_what_a_packet_carries_into_a_match_is_in_the_relation(part: int) -> Non
     taken: Counter[str] = Counter()
     for seed in range(part, SETS, PARTS):
         rng = random.Random(seed)
-        rules = random_set(rng, 6, chosen(rng))
+        rules = random_set(rng, 6, chosen(rng, seed))
         if (found := analysed(rules)) is None:
             continue
         walker = Walker(rules, rng=rng)
@@ -72,3 +74,62 @@ def test_what_a_packet_carries_into_a_match_is_in_the_relation(part: int) -> Non
             wanted = (found.uses[origin, True].id, found.uses[mover, True].id if mover else "")
             said = {(d.origin.id, d.via.id if d.via else "") for d in found.region.facts.named(met)}
             assert wanted in said, (seed, line, bit, origin, mover, rules.ways, rules.text, rules.nft)
+    # What a set can have is in some of them; fewer of each where fewer were asked for.
+    assert all(taken[way] >= SETS // 60 for way in ("lo", "tunnel", "answered", "offload", "untracked")), taken
+
+
+def small(seed: int) -> tuple[random.Random, RuleSet]:
+    """A set of which all packets can be followed."""
+    rng = random.Random(seed)
+    ways = chosen(rng, seed)
+    while len((rules := random_set(rng, 2, ways)).rules) > MOST_RULES:
+        pass
+    return rng, rules
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_the_walk_says_what_brute_force_says(part: int) -> None:
+    asked = alike = 0
+    taken: Counter[str] = Counter()
+    for seed in range(part, EXACT, PARTS):
+        rng, rules = small(seed)
+        if (found := analysed(rules)) is None:
+            continue
+        for number, question in enumerate(rng.sample([*questions(rng)], QUESTIONS)):
+            if (told := found.hits(*question)) is None:
+                continue
+            walker = brute(rules, *question)
+            expected = {(code, found.uses[line, False].id) for code, line in walker.hits}
+            if not number:
+                taken.update({way: 1 for way, packets in walker.taken.items() if packets})
+            asked += 1
+            alike += told == expected
+            if told == expected:
+                continue
+            # Which packets get another route, and by which rules a way shows, is known to the walk only in part.
+            most = {(code, found.uses[line, False].id) for code, line in brute(rules, *question, wide=True).hits}
+            assert expected <= told <= most, (seed, question, rules.ways, rules.text, rules.nft)
+    assert asked > EXACT * QUESTIONS // PARTS // 2
+    assert alike > asked * 19 // 20
+    assert all(taken[way] for way in ("lo", "tunnel", "answered", "offload", "untracked")), taken
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_addresses_take_only_what_no_packet_can_be(part: int) -> None:
+    closer = fewer = 0
+    for seed in range(part, EXACT, PARTS):
+        rng = random.Random(seed)
+        rules = random_set(rng, 3, {"ends", *rng.sample(("nat", "lo", "policy"), rng.randint(0, 1))})
+        if len(rules.rules) > MOST_RULES or (found := analysed(rules)) is None:
+            continue
+        for question in rng.sample([*questions(rng)], 2):
+            without, told = found.hits(*question), found.hits(*question, ends=True)
+            if told is None or not without:
+                continue
+            walker = brute(rules, *question, addressed=True)
+            expected = {(code, found.uses[line, False].id) for code, line in walker.hits}
+            assert expected <= told <= without, (seed, question, rules.text)
+            closer += 1
+            fewer += told < without
+    assert closer
+    assert fewer

@@ -92,7 +92,7 @@ def test_inet_meets_both_families(tmp_path: Path) -> None:
 
 def test_of_equal_priorities_either_may_come_first(tmp_path: Path) -> None:
     chain = "table ip {0} {{\n  chain c {{\n    type filter hook forward priority 0; policy accept;\n    {1}\n  }}\n}}\n"
-    writer, reader = chain.format("b", "meta mark set 0x1"), chain.format("a", "meta mark & 0x1 == 0x1 accept")
+    writer, reader = chain.format("b", "meta mark set meta mark | 0x1"), chain.format("a", "meta mark & 0x3 == 0x1 accept")
     assert loud(found(tmp_path / "one", {"nft.txt": reader + writer})) == ["MK101"]
     assert not loud(found(tmp_path / "two", {"nft.txt": reader + writer.replace("priority 0", "priority 1")}))
 

@@ -25,7 +25,7 @@ from tests.paths.random_rules import OWNERS, WAYS, Rule, RuleSet, random_set
 
 # A walk of all bits that sees more than so many states is not held against.
 MOST = 3_000
-SETS = int(os.environ.get("MARKREG_PATH_SETS", "300"))
+SETS = int(os.environ.get("MARKREG_PATH_SETS", "150"))
 BITS = {"skb_mark": 15, "ct_mark": 15}
 ASKED = [(a, b, "") for a in OWNERS for b in OWNERS if a != b] + [("a", "b", "c"), ("b", "b", "a")]
 
@@ -39,7 +39,7 @@ def region(rules: RuleSet) -> Region | None:
 
 
 def loosened(rng: random.Random, rules: RuleSet) -> RuleSet:
-    """The set with most tests and writes of one bit, and most verdicts on every packet, so that bits depend on few others."""
+    """The set with most tests and writes of one bit, and few verdicts, so that bits depend on few others and many are met."""
     kept = [_loose(rng, rule) for rule in rules.rules if rule.table != "netdev"]
     chains = {table: names for table, names in rules.chains.items() if table != "netdev"}
     return RuleSet(kept, chains, rules.ways - {"offload"}, rules.policies)
@@ -53,8 +53,10 @@ def _loose(rng: random.Random, rule: Rule) -> Rule:
     if rule.action[0] == "set" and rng.random() < 0.85:
         bit = 1 << rng.randrange(4)
         rule = replace(rule, action=("set", rule.action[1], rng.choice((0, bit)), bit))
-    if rule.action[0] in ("ACCEPT", "DROP") and rng.random() < 0.9:
-        rule = replace(rule, test=None)
+    if rule.action[0] in ("ACCEPT", "DROP", "RETURN") and rng.random() < 0.8:
+        bit = 1 << rng.randrange(4)
+        test = rule.test or ("m", bit, bit, rng.random() < 0.3)
+        rule = replace(rule, maybe=True, test=test, action=("set", rng.choice("mc"), bit, bit))
     return rule
 
 
@@ -72,7 +74,7 @@ def test_walks_of_slices_say_what_a_walk_of_all_bits_says(part: int) -> None:
     asked = apart = hits = 0
     for seed in range(part, SETS, 6):
         rng = random.Random(seed)
-        rules = loosened(rng, random_set(rng, 3, rng.sample(WAYS, rng.randint(0, 3))))
+        rules = loosened(rng, random_set(rng, 4, rng.sample(WAYS, rng.randint(0, 3))))
         here = region(rules)
         if here is None:
             continue
@@ -85,8 +87,8 @@ def test_walks_of_slices_say_what_a_walk_of_all_bits_says(part: int) -> None:
             sliced, _ = analysis._joined([analysis._walked(here, part, {}, freeing, 30_000) for part in parts])
             assert said(sliced) == said(whole), (seed, question, freeing, slices, rules.text)
             asked += 1
-            apart += len(slices) > 1
+            apart += slices != [BITS]
             hits += bool(whole.hits)
-    assert asked > SETS // 3
-    assert apart > asked // 3
-    assert hits > asked // 10
+    assert asked > SETS // 8
+    assert apart > asked // 8
+    assert hits
