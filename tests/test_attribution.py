@@ -14,6 +14,7 @@ from markreg.formats import ip_rule, iptables
 from markreg.model import HOST, Chain, Component, Hook, Owned, Place, Reading, Scope, Table, Use
 from markreg.registry.load import load
 from markreg.registry.model import Registry
+from markreg.resources import builtin_registry
 from markreg.source import Source
 from markreg.transfer import Predicate, masked_set
 
@@ -218,6 +219,68 @@ def test_an_unclaimed_rule_is_its_only_writers() -> None:
     assert found(two, rule)[1][2].owner == "unattributed:rule/6000"
     other = saved("mangle VENDOR -j MARK --set-xmark 0x9000/0xffff")
     assert found(other, rule)[1][1].owner == "unattributed:rule/6000"
+
+
+def test_a_reader_of_two_possible_writers_is_neithers() -> None:
+    two = saved("mangle ONE -j MARK --set-xmark 0x8000/0xffff\nmangle TWO -j MARK --set-xmark 0x8000/0x8fff")
+    assert found(two, routed("6000:\tfrom all fwmark 0x8000/0xf000 lookup 8000\n"))[1][2].owner == "unattributed:rule/6000"
+
+
+def test_a_value_that_a_write_does_not_hold_is_not_its() -> None:
+    other = saved("mangle VENDOR -j MARK --set-xmark 0x1/0x1")
+    assert found(other, routed("6000:\tfrom all fwmark 0x3/0x3 lookup 8000\n"))[1][1].owner == "unattributed:rule/6000"
+
+
+@pytest.mark.parametrize("written", ["0x10/0xffffffff", "0x10/0xff", "0x10/0x10"])
+@pytest.mark.parametrize("read", ["0x10", "0x10/0xff", "0x10/0xf0"])
+def test_a_routing_rule_is_its_only_suppliers_whatever_the_masks(written: str, read: str) -> None:
+    dump, rule = saved(f"mangle ONE -j MARK --set-xmark {written}"), routed(f"100:\tfrom all fwmark {read} lookup 100\n")
+    assert set(owners(dump, rule)) == {"unattributed:mangle/ONE"}
+
+
+def test_who_sets_the_whole_mark_is_one_with_who_looks_for_that_value() -> None:
+    dump = saved("mangle ONE -j MARK --set-xmark 0x30/0xffffffff\nnat TWO -m mark --mark 0x30/0xf0 -j MASQUERADE")
+    assert set(owners(dump)) == {"unattributed:mangle/ONE"}
+    apart = saved("mangle ONE -j MARK --set-xmark 0x30/0xff\nnat TWO -m mark --mark 0x30/0xf0 -j MASQUERADE")
+    assert len(set(owners(apart))) == 2
+
+
+def test_chains_that_are_entered_by_one_test_are_one() -> None:
+    enter = "mangle PREROUTING -i {0} -m mark --mark 0x0/{1} -j {2}\nmangle {2} -j MARK --set-xmark {3}/0xff\n"
+    one = enter.format("eth0", "0xff", "ISP1", "0x1") + enter.format("eth1", "0xff", "ISP2", "0x2")
+    assert set(owners(saved(one))) == {"unattributed:mangle/ISP1"}
+    two = enter.format("eth0", "0xff", "ISP1", "0x1") + enter.format("eth1", "0x7f", "ISP2", "0x2")
+    assert len(set(owners(saved(two)))) == 2
+
+
+def test_a_guess_by_place_gives_way_to_the_group_that_sets_the_mark() -> None:
+    rule = routed("1100:\tfrom all fwmark 0x100/0x3f00 lookup 1\n")
+    assert owners(saved("mangle ONE -j MARK --set-xmark 0x200/0x3f00"), rule)[1] == "mwan3"
+    assert owners(saved("mangle ONE -j MARK --set-xmark 0x100/0x3f00"), rule)[1] == "unattributed:mangle/ONE"
+
+
+def test_names_do_not_follow_the_order_of_rules() -> None:
+    lines = ["mangle PREROUTING -j MARK --set-xmark 0x1/0x1", "mangle DIVERT -j MARK --set-xmark 0x1/0xffffffff"]
+    more = ["mangle B -j MARK --set-xmark 0x40/0x40", "filter A -m mark --mark 0x40/0x40 -j DROP"]
+    for order in (lines + more, (lines + more)[::-1]):
+        assert set(owners(saved("\n".join(order)))) == {"unattributed:built-in", "unattributed:mangle/B"}
+
+
+def test_marks_in_chains_that_host_the_administrators_rules_are_his() -> None:
+    shipped = load(builtin_registry())
+    dump = saved("mangle PREROUTING -j MARK --set-xmark 0x2/0xff\nfilter ufw-before-input -m mark --mark 0x30/0xff -j ACCEPT")
+    components, owned = found(dump, registry=shipped)
+    assert set(components) == {"ufw"}
+    assert {o.owner for o in owned} == {"unattributed:built-in"}
+
+
+def test_who_loads_whole_tables_writes_into_built_in_chains_too() -> None:
+    shipped = load(builtin_registry())
+    own = "mangle tcpre -j MARK --set-xmark 0x1/0xff\nmangle routemark -j MARK --set-xmark 0x2/0xff\n"
+    other = "mangle FORWARD -j MARK --set-xmark 0x0/0x4000\nnat PREROUTING -m mark --mark 0x1/0xff -j ACCEPT"
+    found_ = owners(saved(own + "mangle FORWARD -j MARK --set-xmark 0x0/0xff\n" + other), registry=shipped)
+    assert found_.count("shorewall") == 3
+    assert found_.count("unattributed:built-in") == 2
 
 
 def test_ids_follow_the_inputs() -> None:

@@ -60,7 +60,7 @@ class _Groups:
         self._above[self.root(b)] = self.root(a)
 
     def place(self, node: Node, label: str, use: Use) -> None:
-        """A node that can give its group a name: the built-in chains before others, those that write before readers, then by the alphabet."""
+        """A node that can give its group a name: built-in chains before others, then who writes, then by the alphabet."""
         self._labels.setdefault(node, label)
         if use.access != "read":
             self._writing.add(node)

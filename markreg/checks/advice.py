@@ -59,12 +59,12 @@ def _masked(registry: Registry, culprit: Owned) -> str:
     ways = []
     if alone:
         taken = next((r.reservation.since for r in rows if r.reservation.writes == "whole" and r.reservation.since), None)
-        release = f"before {taken}" if taken else "newer or older than this one"
-        ways.append(f"a release of {owner} that writes {use.field} {format_bits(alone[0].mask)} alone ({release})")
-    switches = [name for r in rows for name, value in r.reservation.when.items() if value is True]
+        release = f" (before {taken})" if taken else ""
+        ways.append(f"a release of {owner} that writes {use.field} {format_bits(alone[0].mask)} alone{release}")
+    switches = [name for r in rows for name, value in r.reservation.when.items() if value in (True, (True,))]
     knobs = [k for name in dict.fromkeys(switches) if (k := registry.knob(owner, name)) and k.read]
-    ways += [f"{owner} without it: {_where(k.read[0])}" for k in knobs[:1]]
-    return ", or ".join(ways) or f"no setting of {owner} ends this: its own statement has to have a mask ({_spelled(use)}), in another release"
+    ways += [f"{owner} without it ({_where(k.read[0])})" for k in knobs[:1]]
+    return ", or ".join(ways) or f"no setting of {owner} ends this, but a release whose statement has a mask ({_spelled(use)})"
 
 
 def _spelled(use: Use) -> str:
@@ -82,7 +82,9 @@ def _compared(registry: Registry, reader: Owned, field: str) -> str:
     """What ends a match of the whole field: a mask, for whatever bit another takes, it decides that match."""
     if reader.owner not in registry.components:
         return f"compare under a mask in {reader.owner}: VALUE/MASK; as it is, any bit of another decides its match, wherever that moves"
-    rows = [r for r in Resolver(registry).rows(reader.owner) if r.field == field and r.mask and r.mask != full(registry.fields[field].width)]
+    rows = [
+        r for r in Resolver(registry).rows(reader.owner) if r.field == field and r.mask and r.mask != full(registry.fields[field].width)
+    ]
     held = [r for r in rows if r.reservation.status == "active" and r.reservation.reads]
     way = f"a release of {reader.owner} that compares under a mask"
     if held:
@@ -115,7 +117,9 @@ def _knob(registry: Registry, owner: str, field: str, mask: int, uses: Sequence[
     if entry is None:
         return None
     paths = {o.reservation for o in uses}
-    rows = [r for r in Resolver(registry).rows(entry.name) if r.field == field and (r.path in paths if None not in paths else r.mask & mask)]
+    rows = [
+        r for r in Resolver(registry).rows(entry.name) if r.field == field and (r.path in paths if None not in paths else r.mask & mask)
+    ]
     concerned = {r.reservation.name for r in rows}
     names = [p.from_ for p in entry.pool if p.field == field and concerned & {d.name for d in p.draw}]
     names += [r.bits_from.knob for r in entry.reservation if r.bits_from and r.field == field and r.name in concerned]

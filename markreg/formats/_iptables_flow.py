@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 
 from markreg.flow import Flow, Guard, Outcome
-from markreg.formats._iptables_text import GOES_ON, words_of
+from markreg.formats._iptables_text import GOES_ON, blank, words_of
 from markreg.formats._narrow import address, every, port, protocol
 
 _ENDS = {
@@ -67,7 +68,9 @@ def flow(line: str, clauses: tuple[str, ...] = ()) -> Flow | None:
 
 @lru_cache(maxsize=8192)
 def _of(body: str) -> Flow:
-    words, written = _words(body)
+    plain = blank(body).split()
+    words = _words(plain, plain)
+    written: list[str] = []  # made where quoted strings are to be told
     guards: list[Guard] = []
     narrow: list[Guard] = []
     others: list[str] = []
@@ -111,7 +114,9 @@ def _of(body: str) -> Flow:
             start = at
             others.append(("! " if negated else "") + word)
             while at < len(words) and not words[at].startswith("-") and words[at] != "!":
-                others.append(written[at])
+                if '""' in words[at]:
+                    written = written or _words(plain, words_of(body))
+                others.append((written or words)[at])
                 at += 1
             found = _narrow(word, value, negated) if at == start + 1 else None
             loose |= found is None
@@ -120,15 +125,15 @@ def _of(body: str) -> Flow:
     return Flow(tuple(guards), " ".join(others), *(outcome or ((), False)), tuple(narrow), loose, untracks)
 
 
-def _words(body: str) -> tuple[list[str], list[str]]:
-    """The words of a rule, each option apart from its value: with quoted strings emptied, and as they stand there."""
+def _words(words: Iterable[str], written: Iterable[str]) -> list[str]:
+    """The words of a rule, each option apart from its value; ``written``: as which they are told."""
     found: list[str] = []
-    written: list[str] = []
-    for word, whole in words_of(body):
-        match = None if found[-1:] == ["--comment"] else _ATTACHED.fullmatch(word)
-        found += (match[1] or match[2], match[3]) if match else (word,)
-        written += (match[1] or match[2], whole[match.start(3) :]) if match else (whole,)
-    return found, written
+    option = ""
+    for word, whole in zip(words, written, strict=True):
+        match = None if option == "--comment" else _ATTACHED.fullmatch(word)
+        found += (match[1] or match[2], whole[match.start(3) :]) if match else (whole,)
+        option = word
+    return found
 
 
 def _narrow(option: str, text: str, negated: bool) -> Guard | None:

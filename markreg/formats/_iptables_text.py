@@ -41,10 +41,10 @@ def blank(text: str, wanted: tuple[str, ...] = ()) -> str:
     return _STRING.sub(lambda m: '""' if m[2] and not text.endswith(wanted, 0, m.start()) else m[0], text)
 
 
-def words_of(text: str) -> list[tuple[str, str]]:
-    """The words of a rule as they are with quoted strings emptied, and as they stand there, those strings cut short."""
+def words_of(text: str) -> list[str]:
+    """The words of a rule, as many as when quoted strings are emptied; those strings cut short."""
     strings = (m[1] for m in _STRING.finditer(text) if m[2])
-    return [(w, _EMPTY.sub(lambda m: _cut(next(strings, "")), w) if '""' in w else w) for w in blank(text).split()]
+    return [_EMPTY.sub(lambda m: _cut(next(strings, "")), w) for w in blank(text).split()]
 
 
 def _cut(string: str) -> str:

@@ -77,7 +77,7 @@ def _of(line: str, clauses: tuple[str, ...]) -> Flow | None:
     behind = _asking(behind)
     guards, others = asked(before)
     found, left = narrow(others)
-    for part in concatenated(before):
+    for part in concatenated(before) if " . " in before else ():
         more, part = asked(part)
         guards, found = guards + more, found + narrow(part)[0]
     others, left = (" ".join(filter(None, (_asking(t), behind))) for t in (others, left))

@@ -48,7 +48,6 @@ class Item:
         """Whether nothing is known but where it may lead."""
         return not self.acts and not self.untracks and (bool(self.others) or self.stays) and not any(b for _, b in self.jumps)
 
-
     @property
     def always(self) -> Block | None:
         """The block that every packet is sent through, where a rule does nothing else."""

@@ -129,10 +129,12 @@ _ANSWERS = ("related", "related-again", "established")
 
 
 class Course(NamedTuple):
-    """Which lives the packets of one connection may have, in which classes; ``later``: those that its first packet has not."""
+    """Which lives the packets of one connection may have, in which classes; ``later``: those that its first packet has not.
+    ``follows``: it goes on from what the first of all courses leaves."""
 
     classes: Mapping[str, tuple[str, ...]]
     later: tuple[str, ...] = ()
+    follows: bool = False
 
 
 def turned(kind: str, stage: str) -> str:
@@ -153,11 +155,14 @@ def courses(ways: Sequence[Life], local: bool) -> list[Course]:
     )
     taken = ("input", "answered", "delivered from a bridge")
     forwarded = {**dict.fromkeys(("forward", "bridged", "forwarded from a bridge", "rejected"), CLASSES), "offloaded": ("established",)}
-    through = Course({**forwarded, **dict.fromkeys((*taken, "output") if asked else (), CLASSES)}, (*taken, "output") if local else ())
+    through = Course({**forwarded, **dict.fromkeys(taken if asked else (), CLASSES)}, taken if local else ())
+    spoken = dict.fromkeys((*taken, "output"), CLASSES)
+    if asked:
+        through = through if local else Course({**forwarded, **spoken})
     inward = Course({**dict.fromkeys(taken, CLASSES), "output": _ANSWERS})
     outward = Course({"output": CLASSES, **dict.fromkeys(taken, _ANSWERS)})
     apart = {"loopback": CLASSES}, {"encapsulated": CLASSES, "input": CLASSES}, {"switch": CLASSES[:1]}
-    return [through, inward, outward, *(Course(classes) for classes in apart)]
+    return [through, inward, outward, *([Course(spoken, tuple(spoken), True)] if asked else []), *(Course(classes) for classes in apart)]
 
 
 def lives(

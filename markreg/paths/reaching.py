@@ -66,6 +66,8 @@ class Reaching:
         while before != (now := (dict(self._crossed), [list(left) for _, left in ways])):
             before = now
             for course, left in ways:
+                if course.follows:
+                    left[:] = _or(left, ways[0][1])
                 for life in self.lives:
                     for kind in (*course.classes[life.name], *self._bare) if life.name in course.classes else ():
                         self._live(life, kind, left)

@@ -91,6 +91,8 @@ class Walk(Answers):
             before = -1
             while before != (before := sum(map(len, self._crossed.values()))):
                 for course, memory in memories:
+                    for held, trail in memories[0][1].pool.items() if course.follows else ():
+                        memory.pool.setdefault(held, trail)
                     self._connections([(life, plan, course) for life, plan in plans if life.name in course.classes], kinds, memory)
         except (_TooManyError, RecursionError):
             self.found.capped = True
@@ -314,25 +316,32 @@ class Walk(Answers):
 
     def _block(self, block: Block, kind: str, alive: bool, state: State) -> dict[tuple[str, State], Trail | None]:
         """How a chain is left by a packet, with what happened there; walked once for each state."""
-        if not self.ends:
-            block = self.relevant.same(block)
+        block = self._same(block)
         memo = self._memo.setdefault((id(block), kind, alive), {})
-        if state in memo:
-            return memo[state]
+        if (known := memo.get(state)) is not None:
+            return known
         exits: dict[tuple[str, State], Trail | None] = {}
         memo[state] = exits  # where chains call each other in circles, a call leads nowhere
         states: Ways = {state: None}
+        idle: set[int] = set()  # what was called and would change nothing if it were called again
         for item in self.relevant.items(block):
             after: Ways = {}
             pending = list(states.items())
             callee = item.always
-            while callee and pending and self.relevant.matters(callee):
-                here, trail = pending.pop()
-                for (verb, then), way in self._called(callee, kind, alive, here, trail):
-                    if verb == "return":
-                        after.setdefault(then, way)
-                    else:
-                        exits.setdefault((verb, then), way)
+            if callee and self.relevant.matters(callee):
+                if (target := id(self._same(callee))) in idle:
+                    continue
+                while pending:
+                    here, trail = pending.pop()
+                    for (verb, then), way in self._called(callee, kind, alive, here, trail):
+                        if verb == "return":
+                            after.setdefault(then, way)
+                        else:
+                            exits.setdefault((verb, then), way)
+                if after.keys() == states.keys():
+                    idle.add(target)
+                    continue
+            idle.clear()
             while pending:
                 here, trail = pending.pop()
                 for verb, then, way in self._item(item, kind, alive, here, trail):
@@ -432,6 +441,10 @@ class Walk(Answers):
                 else:
                     for (exit_, then), after in self._called(callee, kind, alive, now, way):
                         yield ("next" if exit_ == "return" and verb == "jump" else exit_), then, after
+
+    def _same(self, block: Block) -> Block:
+        """One block for all that do the same to packets whose addresses are not followed."""
+        return block if self.ends else self.relevant.same(block)
 
     def _called(
         self, callee: Block, kind: str, alive: bool, state: State, way: Trail | None

@@ -149,7 +149,8 @@ class Walker(Asked):
         if not self.looped:
             return
         starts = (LO, *self.devices) if self._may_reroute() else (LO,)
-        for packets in self._begun(CLASSES, entry, later, {(START, False, d) for d in starts}, "out"):
+        # A connection over which something was left by a packet that was shown to go there goes there.
+        for packets in self._begun(CLASSES, entry, later, {(START, _written(entry.word), d) for d in starts}, "out"):
             sent = self._hooks(("OUTPUT", "rerouted", "POSTROUTING"), packets, left)
             back = {p._replace(device=LO, out="", mapped=False) for p in sent if p.out == LO}
             self._count("lo", back)

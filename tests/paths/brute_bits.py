@@ -53,7 +53,8 @@ class Asked:
         theirs = [self.theirs(b) and b.moved is bool(self.carrier) for b in word]
         otherwise = [b.without if t else b.value for b, t in zip(word, theirs, strict=True)]
         turned = ((_number(otherwise) & mask == value) is not negated) is not held
-        ones = (t and b.value > b.without and mask >> n & 1 for n, (b, t) in enumerate(zip(word, theirs, strict=True)))
+        # Who writes another's code decides by all its bits, even if its ones were there before; who only clears writes none.
+        ones = (t and b.value and mask >> n & 1 for n, (b, t) in enumerate(zip(word, theirs, strict=True)))
         if turned and any(ones):
             self.hits.add(("MK104" if self.carrier else "MK101", rule.line))
 

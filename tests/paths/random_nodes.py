@@ -18,7 +18,7 @@ from tests.paths.random_rules import DEVICES, NFT, TUNNEL, RuleSet
 FIELDS = {"m": "skb_mark", "c": "ct_mark"}
 _BITS = {"skb_mark": 15, "ct_mark": 15}
 # A walk of more is left out.
-MOST = 6_000
+MOST = 4_000
 _SETTINGS = {"reflect": "net.ipv4.fwmark_reflect", "accept": "net.ipv4.tcp_fwmark_accept"}
 
 

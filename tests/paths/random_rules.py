@@ -216,7 +216,7 @@ def random_set(rng: random.Random, size: int, ways: Iterable[str] = ()) -> RuleS
 def _base(rng: random.Random, table: str, base: str, own: list[str], ways: frozenset[str]) -> list[Rule]:
     """What a built-in chain calls."""
     rules = []
-    for name in rng.sample(own, min(len(own), rng.randint(0, 2))):
+    for name in rng.sample(own, min(len(own), rng.randint(1, 3))):
         rule = Rule(table, base, maybe=rng.random() < 0.2, action=("jump", name))
         special = ways & {"lo", "tunnel"} and table != "netdev"
         rules.append(_asking(rng, rule, base, ways) if special and rng.random() < 0.7 else rule)
@@ -244,15 +244,15 @@ def _rule(rng: random.Random, table: str, chain: str, later: list[str], ways: fr
     rule = Rule(table, chain)
     if table != "netdev":
         rule = _conditions(rng, rule, ways)
-    if rng.random() < 0.25:
+    if rng.random() < 0.2:
         rule = replace(rule, maybe=True)
     if rng.random() < 0.5:
-        mask = rng.randint(1, 15)
-        rule = replace(rule, test=(rng.choice("mmc"), rng.randint(0, 15) & mask, mask, rng.random() < 0.3))
+        mask = rng.choice(_MASKS)
+        rule = replace(rule, test=(rng.choice("mmc"), rng.choice((mask, rng.randint(0, 15) & mask)), mask, rng.random() < 0.3))
     kind = rng.random()
     if kind < 0.45:
-        mask = rng.choice((1, 2, 4, 8, 3, 6, 12, 15, 0))
-        value = rng.randint(0, 15) & (mask or 15)
+        mask = rng.choice((*_MASKS, 0))
+        value = rng.choice((mask, rng.randint(0, 15) & (mask or 15)))
         action: Action = ("set", rng.choice("mmc"), value, mask)
     elif kind < 0.6:
         action = (rng.choice(("save", "restore")), rng.choice((15, 15, 3, 12, 5)))
@@ -263,15 +263,19 @@ def _rule(rng: random.Random, table: str, chain: str, later: list[str], ways: fr
     return replace(rule, action=action)
 
 
+# Mostly the same bits, or few would meet.
+_MASKS = (1, 1, 1, 2, 2, 3, 3, 6, 12, 15)
+
+
 def _conditions(rng: random.Random, rule: Rule, ways: frozenset[str]) -> Rule:
-    if rng.random() < 0.2:
+    if rng.random() < 0.12:
         rule = replace(rule, device=(rng.choice(_devices(ways)), rng.random() < 0.3))
     if rng.random() < (0.2 if ways & {"lo", "tunnel", "nat"} else 0.05):
         rule = replace(rule, out=(rng.choice(_devices(ways)), rng.random() < 0.3))
-    if rng.random() < 0.15:
+    if rng.random() < 0.1:
         rule = replace(rule, protocol=rng.choice(PROTOCOLS))
-    if rng.random() < 0.2 and rule.table != "raw":
+    if rng.random() < 0.15 and rule.table != "raw":
         rule = replace(rule, states=tuple(rng.sample(STATES, rng.randint(1, 2))))
-    if "ends" in ways and rng.random() < 0.4:
+    if "ends" in ways and rng.random() < 0.6:
         rule = replace(rule, ends=(rng.choice(("src", "dst")), rng.choice(ADDRESSES), rng.random() < 0.2))
     return rule
