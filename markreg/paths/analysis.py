@@ -303,15 +303,20 @@ def _walked(region: Region, question: Question, meant: Mapping[str, int], freein
     """The answer of a walk, and how many states it saw."""
     most = min(most, MOST_STATES)
     parties = frozenset((question.reader, question.writer, question.carrier, *(owner for owner, _, _ in question.requests)))
-    relevant = Relevance(region.shape, question.reader, dict(question.tracked), meant, parties)
-    walk = Walk(question, region.family, region.lives, relevant, freeing, most, evidence=region.evidence)
-    answer = walk.run()
-    if not answer.hits or answer.capped or not (ends := relevant.ends()):
-        return answer, walk.seen
-    # Addresses and ports divide packets too finely to ask for them before there is something that they may exclude.
-    closer = Walk(question, region.family, region.lives, relevant, freeing, most, ends, region.evidence)
-    told = closer.run()
-    return answer if told.capped else told, walk.seen + closer.seen
+    about = region.shape, question.reader, dict(question.tracked), meant, parties
+    way = question, region.family, region.lives
+    walk = Walk(*way, Relevance(*about, close=False), freeing, most, evidence=region.evidence)
+    answer, seen = walk.run(), walk.seen
+    # Chains that drop packets, addresses and ports divide packets too finely to ask before there is something that they may exclude.
+    for close in (True, False) if answer.hits and not answer.capped else ():
+        relevant = Relevance(*about, close=close)
+        ends = relevant.ends()
+        if ends or (close and region.shape.filters):
+            walk = Walk(*way, relevant, freeing, most, ends, region.evidence)
+            told, seen = walk.run(), seen + walk.seen
+            if not told.capped:
+                return told, seen
+    return answer, seen
 
 
 def _joined(answers: Iterable[tuple[Found, int]]) -> tuple[Found, int]:

@@ -100,6 +100,8 @@ class Reaching:
 
     def _live(self, life: Life, kind: str, left: State) -> None:
         state = self._start(life, kind, left)
+        # No connection is looked up for what a flowtable sends on (net/netfilter/nf_flow_table_ip.c nf_flow_offload_ip_hook).
+        kind = BARE[1] if life.name == "offloaded" else kind
         self._rejected, self._known = None, False
         for stage in life.stages:
             if stage.turns:

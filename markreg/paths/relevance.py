@@ -36,16 +36,24 @@ class Planned:
 class Relevance:
     """Which blocks and items concern some bits of a reader's, and how the others may be left.
 
-    ``meant``: bits that the writer in question claims; ``parties``: whose doings are in question, where that is known.
+    ``meant``: bits that the writer in question claims; ``parties``: whose doings are in question, where that is known; ``close``: chains
+    that only drop packets count, too.
     """
 
     def __init__(
-        self, shape: Shape, reader: str, bits: Mapping[str, int], meant: Mapping[str, int], parties: frozenset[str] | None = None
+        self,
+        shape: Shape,
+        reader: str,
+        bits: Mapping[str, int],
+        meant: Mapping[str, int],
+        parties: frozenset[str] | None = None,
+        close: bool = True,
     ) -> None:
         self.shape, self.reader, self.bits, self.meant, self.parties = shape, reader, bits, meant, parties
         self.packets = shape.packets
+        self.filters = shape.filters if close else frozenset()
         # The same for every question about these bits.
-        self._items, self._matters, self._doings = shape.chosen.setdefault(tuple(sorted(bits.items())), ({}, {}, {}))
+        self._items, self._matters, self._doings = shape.chosen.setdefault((close, *sorted(bits.items())), ({}, {}, {}))
         self._same: dict[int, Block] = {}
         self._first: dict[object, Block] = {}
 
@@ -54,7 +62,7 @@ class Relevance:
         number = id(block)
         if number not in self._matters:
             matters = any(mask & self.bits.get(name, 0) for name, mask in self.shape.touched[number].items())
-            self._matters[number] = matters or number in self.shape.untracks or number in self.shape.filters
+            self._matters[number] = matters or number in self.shape.untracks or number in self.filters
         return self._matters[number]
 
     def ends(self) -> Ends | None:

@@ -160,7 +160,8 @@ class Walk(Answers):
                 Trail(trail, LATER) if trail and any(m.written for n, m in zip(self.names, marks, strict=True) if connection(n)) else None
             )
             proto = proto | kinds["proto"].of(_ERRORS) if self._proto else proto
-            bare = kind if kind in BARE else state.bare
+            # No connection is looked up for what a flowtable sends on (net/netfilter/nf_flow_table_ip.c nf_flow_offload_ip_hook).
+            bare = kind if kind in BARE else BARE[1] if life.name == "offloaded" else state.bare
             # Where a packet over lo left something, the next one of the connection goes there, too.
             wished = wished if before and life.name == "loopback" else freed(state.freed, wished)
             here = state._replace(proto=proto & state.proto, freed=wished, marks=held, bare=bare)

@@ -83,7 +83,9 @@ class Walker(Asked):
         # names it, else it is a device like others.
         every = {d[0] for r in rules.rules for d in (r.device, r.out) if d} | ({TUNNEL} if self.tunnelled else set())
         self.devices = (*sorted(every - ({LO} if self.looped else set())), "other")
-        protocols = {r.protocol for r in rules.rules} | ({"udp"} if self.tunnelled else set()) | ({"tcp"} if "accept" in rules.ways else set())
+        protocols = (
+            {r.protocol for r in rules.rules} | ({"udp"} if self.tunnelled else set()) | ({"tcp"} if "accept" in rules.ways else set())
+        )
         self.protocols = (*sorted(protocols - {""}), "other")
         self._ways: dict[tuple[str, str, Packet], list[tuple[str, Packet]]] = {}
         self.inside: set[tuple[Word, bool]] = set()

@@ -29,7 +29,9 @@ class Analysed:
     region: Region
     uses: dict[tuple[int, bool], Owned]
 
-    def hits(self, a: str, b: str, carrier: str, requests: frozenset[tuple[str, str, int]], ends: bool = False) -> set[tuple[str, str]] | None:
+    def hits(
+        self, a: str, b: str, carrier: str, requests: frozenset[tuple[str, str, int]], ends: bool = False
+    ) -> set[tuple[str, str]] | None:
         """What tier 2 finds for a question, as things are; None where it gives up, or where no two rules ask for ``ends``."""
         asked = tuple((owner, FIELDS[name], 1 << bit) for owner, name, bit in sorted(requests))
         question = Question(a, b, carrier, tuple(_BITS.items()), requests=_joined(asked))
