@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
 from markreg.model import SKB_MARK, Owned
@@ -51,9 +51,9 @@ class Relevance:
     ) -> None:
         self.shape, self.reader, self.bits, self.meant, self.parties = shape, reader, bits, meant, parties
         self.packets = shape.packets
-        self.filters = shape.filters if close else frozenset()
+        self.filters: Set[int] = shape.filters if close else frozenset()
         # The same for every question about these bits.
-        self._items, self._matters, self._doings = shape.chosen.setdefault((close, *sorted(bits.items())), ({}, {}, {}))
+        self._items, self._matters, self._doings = shape.chosen.setdefault((close, tuple(sorted(bits.items()))), ({}, {}, {}))
         self._same: dict[int, Block] = {}
         self._first: dict[object, Block] = {}
 
@@ -190,7 +190,7 @@ class Shape:
     def __init__(self, blocks: Sequence[Block], selectors: Iterable[Selector] = (), rewrites: Iterable[str] = ()) -> None:
         self.selectors, self.rewrites = tuple(selectors), frozenset(rewrites)
         self.blocks = blocks
-        self.chosen: dict[tuple[tuple[str, int], ...], tuple[dict[int, list[Item]], dict[int, bool], dict[int, _Doings]]] = {}
+        self.chosen: dict[tuple[bool, tuple[tuple[str, int], ...]], tuple[dict[int, list[Item]], dict[int, bool], dict[int, _Doings]]] = {}
         self.touched: dict[int, dict[str, int]] = {}
         self.untracks: set[int] = set()
         self.exits: dict[int, tuple[str, ...]] = {}

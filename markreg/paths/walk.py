@@ -19,7 +19,7 @@ from markreg.paths.lives import CLASSES, MAPPED, MAPS, Course, Life, Stop, conne
 from markreg.paths.packets import BARE, Ends, decided
 from markreg.paths.relevance import Planned, Relevance
 from markreg.paths.selectors import Selector
-from markreg.paths.trail import LATER, UNSHOWN, Found, State, Trail, Via, freed
+from markreg.paths.trail import LATER, UNSHOWN, Found, State, Trail, Via, Ways, freed, merged
 from markreg.paths.uses import asks_connection, connection
 
 # Far more than any real node was seen to need.
@@ -34,7 +34,6 @@ class _TooManyError(Exception):
     """The walk has seen more states than it may."""
 
 
-Ways = dict[State, Trail | None]
 # What connections hold: what had to be freed for it, their protocol, their marks, and whether an answer has come.
 _Held = tuple[int, int, tuple[Mark, ...], bool]
 _Pool = dict[_Held, Trail | None]
@@ -352,7 +351,7 @@ class Walk(Answers):
                         after[then] = way
                         if item.repeats and then not in states:
                             pending.append((then, way))
-            states = after
+            states = merged(after) if len(after) > len(states) else after
             self.seen += len(states)
             if self.seen > self.most:
                 raise _TooManyError

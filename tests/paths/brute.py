@@ -27,8 +27,8 @@ _NO_ENDS = ("", "")
 
 class Packet(NamedTuple):
     """A packet under way. ``tracked``: it has a connection (``yes``), none yet (empty), or never one (``no``). ``shown``: the way that it
-    came is one that the inputs show, or a rule on it named the device; ``leaving``: a rule named the tunnel that it leaves by. ``flow``: the
-    protocol of its connection, which is another one's for an error about it."""
+    came is one that the inputs show, or a rule on it named the device; ``leaving``: a rule named the tunnel that it leaves by. ``flow``:
+    the protocol of its connection, which is another one's for an error about it."""
 
     kind: str
     mapped: bool
@@ -144,7 +144,7 @@ class Walker(Asked):
     def _from_socket(self, kinds: Iterable[tuple[str, bool]], entry: Entry, later: bool, left: set[Entry]) -> None:
         marks = {(START, True, d) for d in self.devices}
         for packets in self._begun(kinds, entry, later, marks, "out"):
-            self._sent(self._output({p for p in packets}, left))
+            self._sent(self._output(packets, left))
 
     def _looped(self, entry: Entry, later: bool, left: set[Entry]) -> None:
         """From this node to itself: the same packet with its mark and connection comes in by lo."""
@@ -172,7 +172,7 @@ class Walker(Asked):
         self, kinds: Iterable[tuple[str, bool]], entry: Entry, later: bool, marks: Iterable[tuple[Word, bool, str]], way: str
     ) -> Iterator[set[Packet]]:
         """Packets of a connection that begin: all together, or one."""
-        found = set()
+        found: set[Packet] = set()
         ends = [(s, d) for s in _SENDERS for d in _SENDERS] if self.addressed else [_NO_ENDS]
         for kind in kinds:
             # The first packet is new, and so are others until an answer is seen.

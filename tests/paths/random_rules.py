@@ -1,4 +1,4 @@
-"""Random rule sets of iptables, and of nft at devices, for `brute`: a few owners, four bits, and by turns each way that a packet may take."""
+"""Random rule sets of iptables, and of nft at devices, for `brute`: a few owners, four bits, and by turns each way of a packet."""
 
 from __future__ import annotations
 
