@@ -34,7 +34,7 @@ from markreg.source import Source
 # Where bits can be walked apart, a walk of all together need not see more than so many.
 _FEW_STATES = 2_000
 # All walks of a node together may see so many states.
-_MOST_STATES = 400_000
+_MOST_STATES = 1_000_000
 _FAMILIES = ("ip", "ip6", "arp")
 
 

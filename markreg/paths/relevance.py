@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 
 from markreg.model import SKB_MARK, Owned
@@ -51,7 +52,7 @@ class Relevance:
     ) -> None:
         self.shape, self.reader, self.bits, self.meant, self.parties = shape, reader, bits, meant, parties
         self.packets = shape.packets
-        self.filters: Set[int] = shape.filters if close else frozenset()
+        self.filters: AbstractSet[int] = shape.filters if close else frozenset()
         # The same for every question about these bits.
         self._items, self._matters, self._doings = shape.chosen.setdefault((close, tuple(sorted(bits.items()))), ({}, {}, {}))
         self._same: dict[int, Block] = {}

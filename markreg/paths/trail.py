@@ -49,22 +49,6 @@ class Trail(NamedTuple):
 Ways = dict[State, Trail | None]
 
 
-def merged(states: Ways) -> Ways:
-    """The same packets in fewer states: those to which the same happened, and that differ in one thing that is known of them."""
-    for kind in ("iif", "oif", "proto"):
-        groups: dict[tuple[State, int], tuple[int, Trail | None]] = {}
-        for state, trail in states.items():
-            key = state._replace(**{kind: 0}), id(trail)
-            known = groups.get(key)
-            here = getattr(state, kind)
-            groups[key] = (here | known[0] if known else here, trail)
-        if len(groups) < len(states):
-            states = {}
-            for (state, _), (here, trail) in groups.items():
-                states.setdefault(state._replace(**{kind: here}), trail)
-    return states
-
-
 @dataclass(slots=True)
 class Hit:
     """A match that turns, or that misses what was lost: the bits, the best way (``freed`` as in State), and how it went."""

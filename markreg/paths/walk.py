@@ -19,7 +19,7 @@ from markreg.paths.lives import CLASSES, MAPPED, MAPS, Course, Life, Stop, conne
 from markreg.paths.packets import BARE, Ends, decided
 from markreg.paths.relevance import Planned, Relevance
 from markreg.paths.selectors import Selector
-from markreg.paths.trail import LATER, UNSHOWN, Found, State, Trail, Via, Ways, freed, merged
+from markreg.paths.trail import LATER, UNSHOWN, Found, State, Trail, Via, Ways, freed
 from markreg.paths.uses import asks_connection, connection
 
 # Far more than any real node was seen to need.
@@ -37,6 +37,7 @@ class _TooManyError(Exception):
 # What connections hold: what had to be freed for it, their protocol, their marks, and whether an answer has come.
 _Held = tuple[int, int, tuple[Mark, ...], bool]
 _Pool = dict[_Held, Trail | None]
+_Passed = tuple[str, str, str, int, State]
 _Plan = tuple[Life, Sequence[Planned], Course]
 
 
@@ -46,6 +47,7 @@ class _Memory:
 
     pool: _Pool
     done: set[tuple[str, str, State, _Held]]
+    passed: set[_Passed]
 
 
 class Walk(Answers):
@@ -85,7 +87,7 @@ class Walk(Answers):
         apart = self.asked or len(self.packets.kinds["proto"].names) > 1  # an error's protocol is another than its connection's
         kinds = [*(CLASSES if mapped else plain)] if apart else ["new", "established"] if mapped else ["new"]
         kinds += BARE[1:] if self.relevant.shape.invalid else ()
-        memories = [(course, _Memory({}, set())) for course in courses(self.lives, self.evidence.local)]
+        memories = [(course, _Memory({}, set(), set())) for course in courses(self.lives, self.evidence.local)]
         try:
             before = -1
             while before != (before := sum(map(len, self._crossed.values()))):
@@ -115,7 +117,7 @@ class Walk(Answers):
                         for proto in dict.fromkeys(held[1] for held in fresh):
                             self._proto = proto if kind.startswith("related") else 0
                             alike = {held: trail for held, trail in fresh.items() if held[1] == proto}
-                            self._live(life, plan, kind, (start, way), alike if self._proto else fresh, left)
+                            self._live(life, plan, kind, (start, way), alike if self._proto else fresh, left, memory.passed)
                             if not self._proto:
                                 break
             for held, trail in left.items():
@@ -149,7 +151,16 @@ class Walk(Answers):
         known = self.packets.kinds[kind]
         return known.any & ~known.of(("lo",)) if self.evidence.loops and not known.crowded else known.any
 
-    def _live(self, life: Life, plan: Sequence[Planned], kind: str, start: tuple[State, Trail | None], pool: _Pool, left: _Pool) -> None:
+    def _live(
+        self,
+        life: Life,
+        plan: Sequence[Planned],
+        kind: str,
+        start: tuple[State, Trail | None],
+        pool: _Pool,
+        left: _Pool,
+        passed: set[_Passed],
+    ) -> None:
         kinds = self.packets.kinds
         state, way = start
         states: Ways = {}
@@ -179,6 +190,10 @@ class Walk(Answers):
             there = sides & set(MAPS.get(stage.name, ""))
             states = self._mapped(states, there)
             sides -= there
+            # What was here before goes the same way again.
+            at = life.name, kind, stage.name, self._proto
+            states = {s: t for s, t in states.items() if (*at, s) not in passed}
+            passed.update((*at, s) for s in states)
             dropped: Ways = {}
             states = self._stage(stage, kind, states, dropped)
             if stage.connections:  # packets end between hooks, too, and others of the connection run beside them
@@ -212,7 +227,7 @@ class Walk(Answers):
         met = self._crossed.setdefault(crossing.target, {})
         for state, trail in states.items():
             marks = tuple(m if n == SKB_MARK.name else Mark() for n, m in zip(self.names, state.marks, strict=True))
-            if any(m.written for m in marks) and state.proto & asks and (not crossing.out or state.oif & out):
+            if any(m.mine | m.theirs | m.lost for m in marks) and state.proto & asks and (not crossing.out or state.oif & out):
                 named = crossing.shown or bool(crossing.out and not state.oif & ~out)
                 wished = state.freed if named else freed(state.freed, UNSHOWN)
                 met.setdefault(State(*devices, proto, wished, marks, "", ends), Trail(trail, Via(crossing.text)))
@@ -351,7 +366,7 @@ class Walk(Answers):
                         after[then] = way
                         if item.repeats and then not in states:
                             pending.append((then, way))
-            states = merged(after) if len(after) > len(states) else after
+            states = after
             self.seen += len(states)
             if self.seen > self.most:
                 raise _TooManyError

@@ -240,7 +240,7 @@ class Walker(Asked):
                 packets = self._any(packets - every | new)
                 continue
             packets = self._hook(name, packets, left)
-            left.update(self._left(p) for p in packets)
+            left.update(self._left(p) for p in packets if p.tracked == "yes")
         return packets
 
     def _hook(self, hook: str, packets: set[Packet], left: set[Entry]) -> set[Packet]:
