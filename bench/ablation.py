@@ -31,6 +31,7 @@ from markreg.paths import analysis, answers, crossings, effects, lives, packets,
 from markreg.paths.graph import Block
 from markreg.paths.trail import Found, State
 from markreg.report import Options, json_
+from markreg.transfer import Word
 from tests.paths.test_controls import CONTROLS, found, loud, registry
 
 
@@ -49,8 +50,8 @@ def _taken(where: object, name: str) -> Callable[..., Any]:
 def _kills() -> None:
     made = effects.Write.__init__
 
-    def maybe(self: effects.Write, *given: Any) -> None:
-        made(self, *given)
+    def maybe(self: effects.Write, owned: Owned, question: effects.Question, effect: Word | None = None) -> None:
+        made(self, owned, question, effect)
         self.maybe = True
 
     before = _taken(reaching.Reaching, "_written")

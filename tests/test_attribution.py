@@ -362,9 +362,9 @@ def test_a_claim_names_its_owner() -> None:
 def test_presumed_uses_are_those_that_no_input_could_show() -> None:
     readings = [saved("filter ts-input\nfilter cali-INPUT")]
     components, _ = attribute(readings, REGISTRY)
-    (owned,) = presumed(components, readings, REGISTRY, first=8)
+    (owned,) = presumed(components, readings, REGISTRY)
     use = owned.use
-    assert (owned.id, owned.owner, owned.reservation, use.basis) == ("u8", "tailscale", "tailscale/bypass", "registry")
+    assert (owned.id, owned.owner, owned.reservation, use.basis) == ("u1", "tailscale", "tailscale/bypass", "registry")
     assert (use.access, use.mask, use.value, use.possible, use.place.kind) == ("write", 0xFF0000, 0x80000, True, "socket")
     seen = Reading("x.o", "socket", Scope())
     assert presumed(components, [*readings, seen], REGISTRY) == ()

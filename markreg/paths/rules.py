@@ -18,6 +18,9 @@ from markreg.paths.uses import asks_connection
 
 # Hooks whose devices are not those of the others: a bridge has ports.
 _OWN_DEVICES = ("tc-ingress", "ingress", "egress", "tc-egress")
+# Among themselves those of a bridge see the same ports (net/bridge/br_input.c, br_forward.c).
+_FROM_PORTS = ("bridge-prerouting", "bridge-input", "bridge-forward")
+_TO_PORTS = ("bridge-forward", "bridge-output", "bridge-postrouting")
 
 
 class TooManyError(Exception):
@@ -119,16 +122,19 @@ class Rules(Answers):
         mapped: Ways = {}
         devices = self.packets.kinds["iif"].any, self.packets.kinds["oif"].any
         own = hook in _OWN_DEVICES or hook.startswith("bridge-")
+        ports = hook in _FROM_PORTS, hook in _TO_PORTS
         for state, trail in states.items():
             self._above = trail
-            into = state._replace(iif=devices[0], oif=devices[1]) if own else state
+            known = [(there and port) or every for there, port, every in zip(ports, state.ports, devices, strict=True)]
+            into = state._replace(iif=known[0], oif=known[1]) if own else state
             if into.bare and block.base.kind == "nat":
                 on_.setdefault(state, trail)
                 continue
             here = into.bare if into.bare and kind else kind
             for (verb, after), way in self._block(block, here, alive and not into.bare, into).items():
                 if own:
-                    after = after._replace(iif=state.iif, oif=state.oif)
+                    port = after.iif if ports[0] else state.ports[0], after.oif if ports[1] else state.ports[1]
+                    after = after._replace(iif=state.iif, oif=state.oif, ports=port)
                 if verb == "nat":
                     mapped.setdefault(after, Trail(trail, way) if way else trail)
                 elif verb == "accept" or (verb == "return" and block.base.policy.lower() != "drop"):

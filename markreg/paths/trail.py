@@ -28,7 +28,8 @@ def freed(a: int, b: int) -> int:
 class State(NamedTuple):
     """A packet: its devices and protocol as sets of representatives, its fields in the order of the walk; ``freed``: 0, or which marks of
     others had to be wished away on its way (1: of the pair in question, 2: of a third), plus UNSHOWN. ``bare``: why it has no
-    connection (``untracked``, ``invalid``), if so. ``ends``: addresses and ports as sets of ranges, where they are followed."""
+    connection (``untracked``, ``invalid``), if so. ``ends``: addresses and ports as sets of ranges, where they are followed. ``ports``: by
+    which devices it came to a bridge and leaves it, which other hooks do not see; 0 for any."""
 
     iif: int
     oif: int
@@ -37,6 +38,7 @@ class State(NamedTuple):
     marks: tuple[Mark, ...]
     bare: str = ""
     ends: tuple[int, ...] = ()
+    ports: tuple[int, int] = (0, 0)
 
 
 class Trail(NamedTuple):

@@ -165,6 +165,8 @@ class Walk(Rules):
             if stage.turns:
                 self._known = stage.name == "lo"
                 states = self._rejected if life.name == "rejected" else states | self._rejected if stage.name == "answer" else states
+                if stage.name == "answer" and self.evidence.answered(self.family) and not kind.startswith("new"):
+                    states = {}  # a socket takes the mark of the packet that opens it (include/net/inet_sock.h inet_request_mark)
                 kind, states = turned(kind, stage.name), self._turned(stage.name, states)
                 sides = set("sd") if stage.name == "answer" else set()
                 continue
@@ -192,13 +194,17 @@ class Walk(Rules):
     def _turned(self, name: str, states: Ways) -> Ways:
         """Packets that come back in by lo, or whose answer goes out."""
         kinds = self.packets.kinds
-        if name == "answer":
-            protocols = kinds["proto"].of(self.evidence.answered(self.family) or ())
-            ends = self.ends.any if self.ends else ()
-            on = {s._replace(iif=kinds["iif"].none, oif=kinds["oif"].any, ends=ends): t for s, t in states.items() if s.proto & protocols}
-            return {s._replace(proto=s.proto & protocols): Trail(t, Via("as an answer")) for s, t in on.items()}
-        out, into = kinds["oif"].of(("lo",)), kinds["iif"].of(("lo",))
-        return {s._replace(iif=into, oif=kinds["oif"].none): Trail(t, Via("over loopback")) for s, t in states.items() if s.oif & out}
+        if name == "lo":
+            out, into = kinds["oif"].of(("lo",)), kinds["iif"].of(("lo",))
+            return {s._replace(iif=into, oif=kinds["oif"].none): Trail(t, Via("over loopback")) for s, t in states.items() if s.oif & out}
+        protocols = kinds["proto"].of(self.evidence.answered(self.family) or ())
+        ends = self.ends.any if self.ends else ()
+        after: Ways = {}
+        for state, trail in states.items():
+            if proto := state.proto & protocols:
+                answer = State(kinds["iif"].none, kinds["oif"].any, proto, state.freed, state.marks, state.bare, ends)
+                after[answer] = Trail(trail, Via("as an answer"))
+        return after
 
     def _cross(self, crossing: Crossing, states: Ways) -> None:
         """Packets that go on in another life: with their mark, as somebody else's packet."""

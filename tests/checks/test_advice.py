@@ -13,7 +13,8 @@ from markreg.resources import builtin_registry
 HEAD = "*{0}\n:PREROUTING ACCEPT [0:0]\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:POSTROUTING ACCEPT [0:0]\n"
 KUBE = (
     HEAD.format("nat")
-    + ":KUBE-MARK-MASQ - [0:0]\n:KUBE-POSTROUTING - [0:0]\n-A PREROUTING -p tcp -m tcp --dport 30080 -j KUBE-MARK-MASQ\n-A POSTROUTING -j KUBE-POSTROUTING\n"
+    + ":KUBE-MARK-MASQ - [0:0]\n:KUBE-POSTROUTING - [0:0]\n-A PREROUTING -p tcp -m tcp --dport 30080 -j KUBE-MARK-MASQ\n"
+    + "-A POSTROUTING -j KUBE-POSTROUTING\n"
     + "-A KUBE-MARK-MASQ -j MARK --set-xmark 0x4000/0x4000\n-A KUBE-POSTROUTING -m mark ! --mark 0x4000/0x4000 -j RETURN\n"
     + "-A KUBE-POSTROUTING -j MASQUERADE\nCOMMIT\n"
 )
