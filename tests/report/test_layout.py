@@ -72,6 +72,8 @@ def test_no_control_character_gets_out(audit: Audit, unicode: bool, quiet: bool,
 @given(audits(), st.booleans(), st.sampled_from([80, 100]))
 def test_no_line_is_wider_than_the_terminal(audit: Audit, unicode: bool, width: int) -> None:
     for line in text.render(audit, Options(unicode=unicode, width=width, verbose=True), {}).split("\n"):
+        if line.lstrip().startswith(("--> ", "::: ", "┌─ ", "├─ ")):
+            continue  # a path is never broken, or no editor would find it
         assert columns(line) <= width or max(columns(word) for word in line.split(" ")) > width - 10
 
 
