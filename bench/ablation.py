@@ -27,7 +27,7 @@ import markreg.checks.sharing
 import markreg.node
 from markreg.inputs import gather
 from markreg.model import Owned
-from markreg.paths import analysis, answers, crossings, effects, lives, packets, reaching, relevance, switches, walk
+from markreg.paths import analysis, answers, crossings, effects, lives, packets, reaching, relevance, rules, switches, walk
 from markreg.paths.graph import Block
 from markreg.paths.trail import Found, State
 from markreg.report import Options, json_
@@ -72,7 +72,7 @@ def _marks() -> None:
 
 
 def _classes() -> None:
-    for module in (reaching, walk):
+    for module in (reaching, rules):
         _put(module, "decided", lambda guard, family, kind: None)
         _put(module, "MAPPED", lives.CLASSES)
 
@@ -83,6 +83,14 @@ def _devices() -> None:
 
 def _addresses() -> None:
     _put(relevance.Relevance, "ends", lambda self: None)
+
+
+def _filters() -> None:
+    _put(relevance, "_filters", lambda block: False)
+
+
+def _selectors() -> None:
+    _put(rules.Rules, "_selected", lambda self, selector, state: True)
 
 
 def _orders() -> None:
@@ -153,6 +161,8 @@ INGREDIENTS: dict[str, Callable[[], None]] = {
     "classes of packets": _classes,
     "devices and protocols": _devices,
     "addresses and ports": _addresses,
+    "chains that only drop": _filters,
+    "selectors of routing rules": _selectors,
     "both orders": _orders,
     "notrack": _notrack,
     "ways back": _ways_back,

@@ -19,7 +19,7 @@ SELDOM = (
 DUMPS = {
     "iptables": ("*mangle\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -j MARK --set-xmark 0x1/0x1\nCOMMIT\n", ("iptables",)),
     "nft": ("table ip a {\n\tchain b {\n\t\tmeta mark set mark or 0x1\n\t}\n}\n", ("nft", "iptables_clauses")),
-    "ip-rule": ("32000:\tfrom all fwmark 0x1/0x1 lookup 7\n", ("ip_rule",)),
+    "ip-rule": ("32000:\tfrom all fwmark 0x1/0x1 lookup 7\n", ("ip_rule", "selector_asks", "narrow")),
     "conntrack": ("tcp      6 5 CLOSE src=1.1.1.1 dst=2.2.2.2 sport=1 dport=2 src=2.2.2.2 dst=1.1.1.1 mark=1 use=1\n", ("conntrack",)),
 }
 PROBE = """
