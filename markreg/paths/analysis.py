@@ -212,7 +212,7 @@ def _codes(owned: Owned) -> bool:
     return predicate is not None and predicate.mask.bit_count() > 1 and bool(predicate.exact())
 
 
-_PROOFS: tuple[Proof, ...] = ("shown", "hidden", "shielded")
+_PROOFS: tuple[Proof, ...] = ("shown", "hidden", "shielded", "presumed")
 
 
 def _merge(merged: dict[tuple[str, str, str, str, str], Collision], new: Collision) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from markreg.model import Owned, Use
 from markreg.paths.effects import Mark, Question, Write, contested, holds, turned
 from markreg.paths.graph import Item
-from markreg.paths.trail import UNSHOWN, Found, Hit, State, Trail, freed
+from markreg.paths.trail import GUESSED, UNSHOWN, Found, Hit, State, Trail, freed
 from markreg.paths.uses import clears, matches, means, uncertain, whole
 from markreg.transfer import Predicate, Word
 
@@ -133,8 +133,10 @@ class Answers:
         elif tests and (bits := turned(use.predicate, use.mask, mark, contested(mark, q), mark.without)):
             # Who writes another's code decides by all its bits, even if its ones were there before; who only clears writes none.
             ones = (mark.value | mark.unknown) & contested(mark, q) & use.mask
+            # Whether the rest of a code stands there only because somebody is presumed to have put it there.
+            guessed = bool(mark.guessed & (mark.value | mark.unknown) & use.mask & ~ones)
             if ones:
-                self._hit("MK104" if q.carrier else "MK101", act, item, bits & ones or ones, state, trail)
+                self._hit("MK104" if q.carrier else "MK101", act, item, bits & ones or ones, state, trail, guessed)
 
     def _fails(self, act: Owned, item: Item, state: State) -> bool:
         """Whether another test of the same rule fails however this one turns out."""
@@ -154,14 +156,15 @@ class Answers:
                 return True
         return False
 
-    def _hit(self, code: str, act: Owned, item: Item | None, bits: int, state: State, trail: Trail | None) -> None:
+    def _hit(self, code: str, act: Owned, item: Item | None, bits: int, state: State, trail: Trail | None, guessed: bool = False) -> None:
         if state.freed & UNSHOWN:
             return
         hit = self.found.hits.setdefault((code, act.id), Hit(code, act, item))
-        if state.freed < hit.freed:
-            hit.mask, hit.freed = 0, state.freed
+        doubt = GUESSED if guessed else state.freed
+        if doubt < hit.freed:
+            hit.mask, hit.freed = 0, doubt
             hit.trail = trail if item is None else Trail(self._above, trail) if trail else self._above
-        if state.freed == hit.freed:
+        if doubt == hit.freed:
             hit.mask |= bits
 
 

@@ -17,7 +17,8 @@ from markreg.transfer import Predicate, Word
 class Mark(NamedTuple):
     """``value``; ``unknown``: bits of which nothing is known; ``mine``: decided by A, or for A by agreement; ``theirs``: decided by B;
     ``moved``: last moved by the carrier in question; ``without``: what the bits of ``theirs`` would be without B; ``lost``: A had
-    decided them, as in ``had``, and B changed them; ``written``: by anybody; ``put``: what stands there B put there itself.
+    decided them, as in ``had``, and B changed them; ``written``: by anybody; ``put``: what stands there B put there itself;
+    ``guessed``: who decided it is only presumed to.
     """
 
     value: int = 0
@@ -30,6 +31,7 @@ class Mark(NamedTuple):
     had: int = 0
     written: int = 0
     put: int = 0
+    guessed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ def contested(mark: Mark, question: Question) -> int:
 class Write:
     """A use's effect, compiled for a question."""
 
-    __slots__ = ("copies", "field", "flips", "mask", "maybe", "mine", "ones", "own", "owner", "question", "unknown")
+    __slots__ = ("copies", "field", "flips", "guess", "mask", "maybe", "mine", "ones", "own", "owner", "question", "unknown")
 
     def __init__(self, owned: Owned, question: Question, effect: Word | None = None) -> None:
         use = owned.use
@@ -76,6 +78,7 @@ class Write:
         tracked = question.bits(use.field)
         self.field, self.question = use.field, question
         self.owner = owned.owner if question.presumed or use.basis != "registry" else ""
+        self.guess = not self.owner
         self.mask = use.mask & tracked
         kept = next((bits for source, bits in effect.copies if source == (use.field, 0, False)), 0)
         self.flips = effect.toggles(use.field) & self.mask
@@ -122,6 +125,7 @@ class Write:
             lost, had = lost | gone, had | gone & (old.value | old.unknown)
         written = old.written | own
         put = old.put | own if theirs else old.put & ~own
+        guessed = old.guessed | own if self.guess else old.guessed & ~own
         for name, shift, bits in self.copies:
             source = marks.get(name)
             if source is None:
@@ -146,8 +150,9 @@ class Write:
             lost = (lost & ~bits) | came.lost | kept | gone
             written |= bits
             put = put | bits if theirs else put & ~bits
+            guessed = (guessed & ~bits) | came.guessed
         lost &= (had ^ value) | unknown
-        return Mark(value, unknown, a, b, m & b, without & b, lost, had & lost, written, put & b)
+        return Mark(value, unknown, a, b, m & b, without & b, lost, had & lost, written, put & b, guessed)
 
 
 def holds(predicate: Predicate, mark: Mark, free: int) -> tuple[bool, bool]:

@@ -12,6 +12,8 @@ from markreg.paths.graph import Item
 LATER = "a later packet of the connection"
 # In State.freed: the packet came a way that nobody has shown.
 UNSHOWN = 4
+# In Hit.freed: it needs bits that somebody is presumed to have set.
+GUESSED = 3
 
 
 class Via(str):
