@@ -77,12 +77,12 @@ class Relevance:
         return ends if ends and ends.divided else None
 
     def plan(self, life: Life) -> list[Planned]:
-        """The stages of a life at which something matters; none where all of it is before or behind a turn: then it is another life's."""
+        """The stages of a life at which something matters; none where all of it is before or behind an answer: then it is another life's."""
         result: list[Planned] = []
         turn = next((n for n, stage in enumerate(life.stages) if stage.turns), None)
         for number, stage in enumerate(life.stages):
             if turn == number:
-                if not result:
+                if not result and stage.name == "answer":
                     return []
                 result.append(Planned(stage.name, ((),), False, False, True))
                 continue
@@ -94,7 +94,7 @@ class Relevance:
             orders[tuple(e for group in groups for e in group[::-1])] = None
             writes = any(self._connections(e) for group in groups for e in group)
             result.append(Planned(stage.name, tuple(orders), stage.maybe, writes))
-        return [] if result and result[-1].turns else result
+        return [] if result and result[-1].turns and result[-1].name == "answer" else result
 
     def _wanted(self, entry: Block | Stop, stage: Stage) -> bool:
         if isinstance(entry, Stop):
