@@ -167,10 +167,10 @@ def test_the_live_node_is_silent_and_then_is_not(node: OvnNode) -> None:
     healthy = live(node)
     assert [f for f in healthy["findings"] if f["severity"] != "note"] == []
     assert "ovn" in [c["name"] for c in healthy["components"]]
-    table, key = switch_key(node)
     # It looks exactly like a drop ACL of OVN: only the Southbound database knows better.
     acl = next(x for x in node.ofctl("br-int", "dump-flows").splitlines() if "set_field:0x1/0x1->ct_mark" in x and "resubmit" not in x)
-    table = acl.partition("table=")[2].partition(",")[0]
+    # In the switch of the ACL: one without any would ask for no bit of its connections.
+    table, key = (acl.partition(f"{name}=")[2].partition(",")[0] for name in ("table", "metadata"))
     copied = MARKED.replace(",exec", ",nat(src),exec")
     node.ofctl("br-int", "add-flow", STRANGER.format(table=table, priority=2500, key=key, actions=copied))
     try:
