@@ -77,7 +77,7 @@ class Relevance:
         return ends if ends and ends.divided else None
 
     def plan(self, life: Life) -> list[Planned]:
-        """The stages of a life at which something matters; none where all of it is before or behind an answer: then it is another life's."""
+        """The stages of a life at which something matters; none where all is before or behind an answer: then it is another life's."""
         result: list[Planned] = []
         turn = next((n for n, stage in enumerate(life.stages) if stage.turns), None)
         for number, stage in enumerate(life.stages):
