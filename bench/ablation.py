@@ -120,7 +120,7 @@ def _ways_back() -> None:
 
 def _evidence() -> None:
     """Of every node it is taken that any device may be a tunnel, that it answers with marks and fills a flowtable."""
-    _put(crossings.Evidence, "_ways", lambda self, family: [("tunnel", ("udp",), (), True)] if family != "arp" else [])
+    _put(crossings.Evidence, "_ways", lambda self: [("tunnel", ("udp",), (), True)])
     _put(crossings.Evidence, "lives", lambda self, family, every: set(every))
     _put(crossings.Evidence, "naming", lambda self, guard: True)
 
