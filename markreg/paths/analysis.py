@@ -120,7 +120,7 @@ class Paths:
             self.gave_up += made.gave_up
             stops = [o for o in uses if o.use.place.kind != "netfilter" or not o.use.place.chain]
             # The check of a source asks with other devices and the ends exchanged (net/ipv4/fib_frontend.c fib_validate_source).
-            checked = any(s.value and s.name.endswith(".src_valid_mark") for s in self._node.sysctls)
+            checked = any(s.value and s.netns == netns and s.name.endswith(".src_valid_mark") for s in self._node.sysctls)
             mine = [r for r in self._node.rules if r.kind == "rule" and r.use and r.scope.netns == netns and not checked]
             selectors = {(r.path, r.line): asked(r) for r in mine}
             shape = Shape(made.blocks, selectors.values(), rewrites(tables, uses))

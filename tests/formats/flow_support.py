@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from markreg.flow import Flow
 from markreg.formats import iptables, nft
@@ -49,3 +50,13 @@ def shown(flow: Flow | None) -> str:
         return "none"
     said = [f"{'! ' if g.negated else ''}{g.kind} {','.join(g.values)}" for g in flow.narrow]
     return "; ".join(said + ["+"] * flow.loose)
+
+
+def payload(protocol: str, name: str) -> dict[str, Any]:
+    """An expression of nft in JSON."""
+    return {"payload": {"protocol": protocol, "field": name}}
+
+
+def meta(key: str) -> dict[str, Any]:
+    """An expression of nft in JSON."""
+    return {"meta": {"key": key}}

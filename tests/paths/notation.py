@@ -7,7 +7,6 @@ policy.
 A control is a file of such rule sets, each with what is expected of it:
 
     # in one line, what the control is about
-    needs: MECHANISM [KIND…]    what the analysis does not know yet: the control fails, in these kinds of notation or in all
     only: KIND                  what the other kind cannot say
     [collides] CODE [SEVERITY]  these rules collide (an error); what follows `== NAME` is another input, for each kind of notation
     [excluded] [CODE…]          these do not: nothing loud is said but these codes
@@ -54,21 +53,17 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """A mechanism with rule sets that collide, and such as it keeps from colliding. ``needs``: by kind, what is not yet there."""
+    """A mechanism with rule sets that collide, and such as it keeps from colliding."""
 
     name: str
     cases: tuple[Case, ...]
     kinds: tuple[str, ...]
-    needs: dict[str, str]
 
 
 def control(path: Path) -> Control:
     """The control in a file."""
     head, *sections = re.split(r"\n(?=\[(?:collides|excluded)\])", path.read_text(encoding="utf-8"))
     kinds = tuple(k for k in WRITTEN if f"\nonly: {k}" in head + "\n") or tuple(WRITTEN)
-    needs = {}
-    for mechanism, given in re.findall(r"(?m)^needs: (\S+)(.*)$", head):
-        needs.update(dict.fromkeys(given.split() or kinds, mechanism))
     cases = []
     for section in sections:
         title, _, text = section.partition("\n")
@@ -79,7 +74,7 @@ def control(path: Path) -> Control:
         cases.append(Case(word == "excluded", codes, severity, rules, tuple(zip(files[::2], files[1::2], strict=True))))
     if not any(case.rules.strip() for case in cases):
         kinds = kinds[:1]
-    return Control(path.stem, tuple(cases), kinds, needs)
+    return Control(path.stem, tuple(cases), kinds)
 
 
 def lines(text: str) -> Iterator[Line]:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 import pytest
-from _pytest.mark import ParameterSet
 
 from markreg.audit import audit
 from markreg.inputs import gather
@@ -40,16 +38,7 @@ def loud(findings: list[Finding]) -> list[str]:
     return [f.code for f in findings if f.code in LOUD and f.severity != "note"]
 
 
-def each() -> Iterator[ParameterSet]:
-    """Every control in every kind of notation; what it needs and is not there yet is expected to fail."""
-    for one in CONTROLS:
-        for kind in one.kinds:
-            missing = one.needs.get(kind)
-            marks = [pytest.mark.xfail(strict=True, reason=missing, raises=AssertionError)] if missing else []
-            yield pytest.param(one, kind, marks=marks, id=f"{one.name}-{kind}")
-
-
-@pytest.mark.parametrize(("one", "kind"), list(each()))
+@pytest.mark.parametrize(("one", "kind"), [pytest.param(c, kind, id=f"{c.name}-{kind}") for c in CONTROLS for kind in c.kinds])
 def test_a_control_and_its_twins(one: Control, kind: str, tmp_path: Path) -> None:
     for number, case in enumerate(one.cases):
         findings = found(tmp_path / str(number), case.inputs(kind))
